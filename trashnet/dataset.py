@@ -1,0 +1,60 @@
+"""The tables that say which photos there are, what they show and where they belong."""
+
+from pathlib import Path
+
+import pandas as pd
+
+RAW = Path("data/raw")
+IMAGES = Path("data/images")
+MANIFEST = Path("data/manifest.csv")
+SPLITS = Path("data/splits.csv")
+
+SPLIT_NAMES = ("train", "val", "test")
+
+
+def read_manifest() -> pd.DataFrame:
+    """Read what `prepare` found, one row a file, sorted by path.
+
+    Returns
+    -------
+    DataFrame
+        All columns are strings but the last three, which are integers and
+        missing where the file could not be read.
+
+        path : ``<class>/<file>``, POSIX, the same below `RAW` and `IMAGES`
+        label : the class; the folder's name unless a correction changed it
+        status : ``ok``, or why it was left out: ``unreadable``,
+            ``not an image``, ``label conflict``, ``duplicate``, ``excluded``
+        reason : a sentence for those that are not ok, else empty
+        sha256 : of the file's bytes, 64 hex digits
+        phash : 64-bit perceptual hash, 16 hex digits
+        group : path of the first photo of its near-duplicate group
+        width, height : pixels, after EXIF rotation
+        size_bytes : of the file
+    """
+    text = ["path", "label", "status", "reason", "sha256", "phash", "group"]
+    integers = dict.fromkeys(["width", "height", "size_bytes"], "Int64")
+    return pd.read_csv(
+        MANIFEST,
+        dtype=dict.fromkeys(text, "str") | integers,
+        keep_default_na=False,
+        na_values={column: [""] for column in integers},
+    )
+
+
+def read_splits() -> pd.DataFrame:
+    """Read where each photo with status ``ok`` belongs, one row each, sorted by path.
+
+    Returns
+    -------
+    DataFrame
+        Strings: path, label, group (as in the manifest), split (``train``,
+        ``val``, ``test`` or ``dropped``) and reason (a sentence for those
+        dropped, else empty).
+    """
+    return pd.read_csv(SPLITS, dtype="str", keep_default_na=False)
+
+
+def class_names(splits: pd.DataFrame) -> list[str]:
+    """Return the class of each logit: the labels in alphabetical order."""
+    return sorted(splits["label"].unique())

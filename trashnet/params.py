@@ -1,0 +1,200 @@
+"""Every knob of ``params.yaml``, checked as a whole before any work is done."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trashnet.backbones import BACKBONES
+from trashnet.errors import PipelineError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+def _known_backbone(name: str) -> str:
+    if name not in BACKBONES:
+        raise ValueError(f"should be one of {', '.join(BACKBONES)}")
+    return name
+
+
+def _no_repeats(items: list[str]) -> list[str]:
+    if len(set(items)) < len(items):
+        raise ValueError("should name each model once")
+    return items
+
+
+def _ascending(bounds: list[float]) -> list[float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("should be [lowest, highest]")
+    return bounds
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+LearningRate = Annotated[float, Field(gt=0)]
+Url = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml: exact types, finite numbers, no unknown keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Dataset(Section):
+    """What belongs to one dataset: where it is, and how its photos are shown."""
+
+    url: Url | Annotated[list[Url], Field(min_length=1)]
+    content_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    image_size: Annotated[
+        list[Annotated[int, Field(ge=32, le=2048)]], Field(min_length=2, max_length=2)
+    ]
+    pretrained: Url
+    corrections: Url | None
+
+    @model_validator(mode="after")
+    def _mirrors_need_a_hash(self) -> Self:
+        if isinstance(self.url, list) and self.content_sha256 is None:
+            raise ValueError(
+                "a list of mirrors in url needs content_sha256 to tell that they agree"
+            )
+        return self
+
+    @property
+    def urls(self) -> list[str]:
+        """The mirrors in the order to try them."""
+        return self.url if isinstance(self.url, list) else [self.url]
+
+
+class Prepare(Section):
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
+
+
+class Split(Section):
+    method: Literal["stratified", "official"]
+    seed: Seed
+    test: Annotated[float, Field(gt=0, lt=1)]
+    val: Annotated[float, Field(gt=0, lt=1)]
+    files: Url | None
+
+    @model_validator(mode="after")
+    def _leave_something_to_train_on(self) -> Self:
+        if self.test + self.val >= 1:
+            raise ValueError("test + val should leave a share for training, below 1 in sum")
+        if self.method == "official" and self.files is None:
+            raise ValueError("method official needs files, the folder or URL with the three lists")
+        return self
+
+
+class Augment(Section):
+    seed: Seed
+    views: Count
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    zoom: Share
+    shear: Annotated[float, Field(ge=0, lt=90)]
+    horizontal_flip: bool
+    brightness: Annotated[
+        list[Annotated[float, Field(ge=0)]],
+        Field(min_length=2, max_length=2),
+        AfterValidator(_ascending),
+    ]
+
+
+class Head(Section):
+    units: list[PositiveCount]
+    dropout: Share
+
+
+class Initial(Section):
+    epochs: PositiveCount
+    learning_rate: LearningRate
+
+
+class FineTune(Section):
+    epochs: Count
+    learning_rate: LearningRate
+    layers: Count
+
+
+class EarlyStopping(Section):
+    patience: PositiveCount
+    monitor: Literal["val_loss", "val_accuracy"]
+
+
+class Params(Section):
+    """The whole of params.yaml; each key is explained there."""
+
+    dataset: str
+    datasets: dict[str, Dataset]
+    prepare: Prepare
+    split: Split
+    augment: Augment
+    models: Annotated[
+        list[Annotated[str, AfterValidator(_known_backbone)]],
+        Field(min_length=1),
+        AfterValidator(_no_repeats),
+    ]
+    alpha: Annotated[float, Field(ge=0, le=1)]
+    seed: Seed
+    batch_size: PositiveCount
+    head: Head
+    optimizer: Literal["adam", "adamw"]
+    weight_decay: Annotated[float, Field(ge=0)]
+    initial: Initial
+    fine_tune: FineTune
+    early_stopping: EarlyStopping
+    label_smoothing: Share
+
+    @model_validator(mode="after")
+    def _dataset_has_an_entry(self) -> Self:
+        if self.dataset not in self.datasets:
+            raise ValueError(
+                f"dataset should be one of {', '.join(self.datasets)}, not {self.dataset!r}"
+            )
+        return self
+
+    @property
+    def data(self) -> Dataset:
+        """The entry of `datasets` that `dataset` selects."""
+        return self.datasets[self.dataset]
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the parameters.
+
+    Parameters
+    ----------
+    path : Path
+        The YAML file; a relative path starts at the repository's root, where
+        DVC runs every stage.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, is not YAML, or if any key is missing,
+        unknown, of a wrong type or out of range. All faults are named at once.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PipelineError(f"{path} is missing; run this from the repository's root.") from None
+    except yaml.YAMLError as error:
+        raise PipelineError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(
+            _explain(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()
+        )
+        raise PipelineError(f"{path} cannot be used: {faults}.") from None
+
+
+def _explain(location: tuple[int | str, ...], message: str, given: object) -> str:
+    key = ".".join(str(part) for part in location)
+    reason = message.removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(given, dict | BaseModel):
+        return f"{key}: {reason}" if key else reason
+    return f"{key} {reason}, not {given!r}"

@@ -1,0 +1,45 @@
+"""How every stage starts and how it fails."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from trashnet.errors import PipelineError
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage that handles the whole dataset."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    _run(main)
+
+
+def run_model_stage(main: Callable[[str], None]) -> None:
+    """Run a stage for one backbone, named by ``--model``."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--model", required=True, help="a name from `models` in params.yaml")
+    model = parser.parse_args().model
+    _run(lambda: main(model))
+
+
+def log(message: str) -> None:
+    """Print one line on what the running stage did, with the stage's name before it."""
+    print(f"{_stage_name()}: {message}", flush=True)
+
+
+def _run(main: Callable[[], None]) -> None:
+    try:
+        main()
+    except PipelineError as error:
+        sys.exit(f"{_stage_name()}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{_stage_name()}: stopped by the keyboard; run the same command again to go on.")
+    except OSError as error:
+        sys.exit(
+            f"{_stage_name()}: {error.strerror or error} ({error.filename or 'no file named'}); "
+            "mend that and run the same command again."
+        )
+
+
+def _stage_name() -> str:
+    return Path(sys.argv[0]).stem
