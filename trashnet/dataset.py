@@ -18,18 +18,20 @@ def read_manifest() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        All columns are strings but the last three, which are integers and
-        missing where the file could not be read.
+        All columns are strings but the last three, which are integers.
 
         path : ``<class>/<file>``, POSIX, the same below `RAW` and `IMAGES`
         label : the class; the folder's name unless a correction changed it
-        status : ``ok``, or why it was left out: ``unreadable``,
-            ``not an image``, ``label conflict``, ``duplicate``, ``excluded``
+        status : ``ok``, or why it was left out: ``not an image`` (neither
+            JPEG nor PNG), ``unreadable`` (broken, cut short or too large),
+            ``excluded`` (by a correction), ``label conflict`` (the same bytes
+            have two labels), ``duplicate`` (of an earlier file's bytes)
         reason : a sentence for those that are not ok, else empty
         sha256 : of the file's bytes, 64 hex digits
-        phash : 64-bit perceptual hash, 16 hex digits
-        group : path of the first photo of its near-duplicate group
-        width, height : pixels, after EXIF rotation
+        phash : 64-bit perceptual hash, 16 hex digits; empty if unreadable
+        group : path of the first photo of its near-duplicate group; empty
+            for those that are not ok
+        width, height : pixels, after EXIF rotation; missing if unreadable
         size_bytes : of the file
     """
     text = ["path", "label", "status", "reason", "sha256", "phash", "group"]

@@ -25,6 +25,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{path.name}")
+    partial.unlink(missing_ok=True)
     try:
         yield partial
         partial.replace(path)

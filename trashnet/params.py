@@ -1,10 +1,21 @@
 """Every knob of ``params.yaml``, checked as a whole before any work is done."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from trashnet.backbones import BACKBONES
 from trashnet.errors import PipelineError
@@ -16,6 +27,10 @@ def _known_backbone(name: str) -> str:
     if name not in BACKBONES:
         raise ValueError(f"should be one of {', '.join(BACKBONES)}")
     return name
+
+
+def _listed(mirrors: object) -> object:
+    return mirrors if isinstance(mirrors, list) else [mirrors]
 
 
 def _no_repeats(items: list[str]) -> list[str]:
@@ -45,9 +60,15 @@ class Section(BaseModel):
 
 
 class Dataset(Section):
-    """What belongs to one dataset: where it is, and how its photos are shown."""
+    """What belongs to one dataset: where it is, and how its photos are shown.
 
-    url: Url | Annotated[list[Url], Field(min_length=1)]
+    Attributes
+    ----------
+    urls : list of str
+        The mirrors in the order to try them; in the file one ``url`` or a list.
+    """
+
+    urls: Annotated[list[Url], Field(alias="url", min_length=1), BeforeValidator(_listed)]
     content_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     image_size: Annotated[
         list[Annotated[int, Field(ge=32, le=2048)]], Field(min_length=2, max_length=2)
@@ -57,16 +78,11 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _mirrors_need_a_hash(self) -> Self:
-        if isinstance(self.url, list) and self.content_sha256 is None:
+        if len(self.urls) > 1 and self.content_sha256 is None:
             raise ValueError(
                 "a list of mirrors in url needs content_sha256 to tell that they agree"
             )
         return self
-
-    @property
-    def urls(self) -> list[str]:
-        """The mirrors in the order to try them."""
-        return self.url if isinstance(self.url, list) else [self.url]
 
 
 class Prepare(Section):
@@ -128,7 +144,7 @@ class Params(Section):
     """The whole of params.yaml; each key is explained there."""
 
     dataset: str
-    datasets: dict[str, Dataset]
+    datasets: Annotated[dict[str, Dataset], Field(min_length=1)]
     prepare: Prepare
     split: Split
     augment: Augment
@@ -178,23 +194,33 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         unknown, of a wrong type or out of range. All faults are named at once.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # The parser that DVC has: others read the 1e-05 that `dvc exp run -S` writes as text.
+        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing; run this from the repository's root.") from None
-    except yaml.YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(
-            _explain(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()
-        )
+        faults = "; ".join(_explain(fault) for fault in error.errors())
         raise PipelineError(f"{path} cannot be used: {faults}.") from None
 
 
-def _explain(location: tuple[int | str, ...], message: str, given: object) -> str:
-    key = ".".join(str(part) for part in location)
-    reason = message.removeprefix("Value error, ").removeprefix("Input ")
-    if isinstance(given, dict | BaseModel):
-        return f"{key}: {reason}" if key else reason
-    return f"{key} {reason}, not {given!r}"
+def _explain(fault: ErrorDetails) -> str:
+    """Say which key is at fault and what is allowed there."""
+    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    match fault["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "extra_forbidden":
+            return f"{key} is not a known key"
+        case "model_type" | "dict_type":
+            return f"{key} should be a mapping of keys to values"
+        case "too_short" | "too_long":
+            bound = fault["ctx"].get("min_length", fault["ctx"].get("max_length"))
+            return f"{key} has {fault['ctx']['actual_length']} entries and should have {bound}"
+        case "value_error" if isinstance(fault["input"], dict):
+            return f"{key}: {fault['ctx']['error']}"
+    reason = re.sub("^(Value error, |Input |String )", "", fault["msg"])
+    return f"{key} {reason}, not {fault['input']!r}"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -27,7 +27,14 @@ def progress(
     total : int, optional
         How many there are, where `items` has no length.
     """
+    return tqdm(items, total=total, **_style(description, unit))
+
+
+def progress_bar(total: int, description: str, unit: str) -> "tqdm[Any]":
+    """Return a bar like that of `progress` to move with its ``update(count)``."""
+    return tqdm(total=total, **_style(description, unit))
+
+
+def _style(description: str, unit: str) -> dict[str, Any]:
     quiet = True if os.environ.get("CI") else None
-    return tqdm(
-        items, desc=description, unit=f" {unit}", total=total, disable=quiet, dynamic_ncols=True
-    )
+    return {"desc": description, "unit": f" {unit}", "disable": quiet, "dynamic_ncols": True}

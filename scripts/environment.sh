@@ -1,0 +1,83 @@
+# The Python environment of ./run and ./test, which source this file.
+# shellcheck shell=bash
+
+program=$(basename "$0")
+
+say() {
+    printf '%s: %s\n' "$program" "$*"
+}
+
+fail() {
+    say "$*" >&2
+    exit 1
+}
+
+check_machine() {
+    [[ $(uname -sm) == "Linux x86_64" ]] ||
+        fail "this needs Linux on x86-64, which the pinned packages are for, not $(uname -sm)."
+    command -v git >/dev/null ||
+        fail "git is missing, and DVC needs it; install it (on Debian and Ubuntu: apt-get install git)."
+    # A clone that belongs to another user is good enough: DVC reads it, too.
+    git -c safe.directory='*' rev-parse --git-dir >/dev/null 2>&1 ||
+        fail "$PWD is no git clone, and DVC needs one; get it with 'git clone', or run 'git init' here."
+}
+
+# Print the newest Python that the pinned packages are made for.
+find_python() {
+    local candidate
+    for candidate in python3.13 python3.12 python3.11 python3; do
+        # Found is not enough: version managers put commands on the path that only complain.
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    fail "this needs Python 3.11, 3.12 or 3.13, and none of them is on the path; install one."
+}
+
+# True if .venv was finished, still stands where it was made, and its Python still starts.
+environment_works() {
+    [[ -f .venv/complete && $(<.venv/complete) == "$PWD" ]] && .venv/bin/python -c '' 2>/dev/null
+}
+
+make_environment() {
+    local python
+    python=$(find_python)
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        fail "$python cannot make environments; install its venv package (on Debian and Ubuntu: apt-get install python3-venv)."
+    say "making .venv with $("$python" --version)."
+    rm -rf .venv
+    "$python" -m venv .venv
+}
+
+# Install a lock file into .venv, unless just that was done before.
+install() {
+    local lock=$1 options=(--disable-pip-version-check --require-hashes)
+    if environment_works; then
+        cmp -s "$lock" ".venv/$lock" && return
+        rm .venv/complete
+    else
+        make_environment
+    fi
+    # Only a person watches pip's progress bars; -qq keeps its warnings out of logs, not its errors.
+    if [[ ! -t 1 || -n ${CI:-} ]]; then options+=(-qq); fi
+    say "installing the packages of $lock; this takes a minute or two."
+    .venv/bin/python -m pip install "${options[@]}" -r "$lock" ||
+        fail "pip could not install $lock, see above; check that the package index can be reached and run the same command again."
+    cp "$lock" .venv/
+    pwd >.venv/complete
+}
+
+# Make .venv hold the packages of these lock files, and put it first on the path.
+prepare_environment() {
+    check_machine
+    {
+        if command -v flock >/dev/null && ! flock --nonblock 9; then
+            say "waiting for another run or test here to finish installing."
+            flock 9
+        fi
+        local lock
+        for lock in "$@"; do install "$lock"; done
+    } 9<requirements.lock
+    export PATH="$PWD/.venv/bin:$PATH"
+}

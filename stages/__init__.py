@@ -1,0 +1,1 @@
+"""One module a DVC stage, named like the stage."""

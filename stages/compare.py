@@ -1,0 +1,317 @@
+"""Say which model is better, and how sure that is."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from trashnet.errors import PipelineError
+from trashnet.files import atomic_file, write_json, write_text
+from trashnet.metrics import holm, mcnemar, read_predictions, wilson_interval
+from trashnet.params import Params, load_params
+from trashnet.stage import log, run_stage
+
+METRICS = Path("metrics")
+REPORT = Path("reports/comparison")
+
+CHANCE = 0.05
+"""From this p value on, a difference may be chance."""
+
+
+def main() -> None:
+    """Write reports/comparison.csv, .json, .md and .png on the models that params.yaml names."""
+    params = load_params()
+    metrics = {model: read_metrics(model) for model in params.models}
+    correct = read_correctness(params.models)
+    comparison = compare(metrics, correct)
+    verdict = judge(comparison["Model"].tolist(), correct)
+    header = describe(params, len(correct))
+
+    with atomic_file(REPORT.with_suffix(".csv")) as partial:
+        comparison.to_csv(partial, index=False)
+    write_json(REPORT.with_suffix(".json"), as_json(header, comparison, verdict))
+    write_text(REPORT.with_suffix(".md"), as_markdown(header, comparison, verdict))
+    draw(REPORT.with_suffix(".png"), header, comparison, metrics)
+    best = comparison.iloc[0]
+    log(
+        f"{len(comparison)} models on {len(correct)} test photos; best on validation is "
+        f"{best['Model']} ({best['Best Val Accuracy']:.3f}, {best['Test Accuracy']:.3f} on test)"
+    )
+
+
+def read_metrics(model: str) -> dict[str, Any]:
+    """Read a model's metrics, and its time an image, as nested as `evaluate` writes them."""
+    metrics = read_json(METRICS / f"{model}.json")
+    timing = read_json(METRICS / model / "timing-evaluate.json")
+    return metrics | {"timing": timing}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that another stage wrote."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PipelineError(f"{path} is missing; run `dvc repro`.") from None
+    except ValueError as error:
+        raise PipelineError(f"{path} is not valid JSON ({error}); run `dvc repro`.") from None
+    return content
+
+
+def read_correctness(models: list[str]) -> pd.DataFrame:
+    """Return whether each model has each test photo right.
+
+    Returns
+    -------
+    DataFrame
+        Booleans, one row a photo and one column a model.
+
+    Raises
+    ------
+    PipelineError
+        If the models were tested on different photos.
+    """
+    files = {model: METRICS / model / "predictions-test.csv" for model in models}
+    tables = {model: read_predictions(file) for model, file in files.items()}
+    photos = {model: table[["path", "label"]] for model, table in tables.items()}
+    for first, second in pairwise(models):
+        if not photos[first].equals(photos[second]):
+            raise PipelineError(
+                f"{files[first]} and {files[second]} list different test photos, so their models "
+                "cannot be compared; run `dvc repro`."
+            )
+    return pd.DataFrame(
+        {model: table["label"] == table["predicted"] for model, table in tables.items()}
+    )
+
+
+def compare(metrics: dict[str, dict[str, Any]], correct: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a model, the best on validation first.
+
+    The test split must not pick the winner, so it has no part in the order:
+    validation accuracy, then validation loss, then name.
+    """
+    rows = []
+    for model, of_model in metrics.items():
+        low, high = wilson_interval(int(correct[model].sum()), len(correct))
+        rows.append(
+            {
+                "Model": model,
+                "Test Accuracy": of_model["test"]["accuracy"],
+                "Test Accuracy Low": round(low, 6),
+                "Test Accuracy High": round(high, 6),
+                "Test Loss": of_model["test"]["loss"],
+                "Macro F1": of_model["test"]["macro_f1"],
+                "Final Train Accuracy": of_model["train"]["final_accuracy"],
+                "Best Val Accuracy": of_model["val"]["best_accuracy"],
+                "Initial Epochs": of_model["epochs"]["initial"],
+                "Fine-tune Epochs": of_model["epochs"]["fine_tune"],
+                "Parameters": of_model["model"]["parameters"],
+                "Milliseconds per Image": of_model["timing"]["milliseconds_per_image"],
+            }
+        )
+    val_loss = {model: of_model["val"]["loss"] for model, of_model in metrics.items()}
+    rows.sort(key=lambda row: (-row["Best Val Accuracy"], val_loss[row["Model"]], row["Model"]))
+    return pd.DataFrame(rows)
+
+
+def judge(models: list[str], correct: pd.DataFrame) -> pd.DataFrame:
+    """Hold every model against the first on the same test photos.
+
+    Parameters
+    ----------
+    models : list of str
+        The winner by validation first.
+    correct : DataFrame
+        Booleans, one row a photo and one column a model.
+
+    Returns
+    -------
+    DataFrame
+        For each model but the first: model, difference (its test accuracy
+        less the first's, in percentage points) and p (McNemar's exact test,
+        corrected by Holm's method).
+    """
+    winner, *others = models
+    accuracy = 100 * correct.mean()
+    return pd.DataFrame(
+        {
+            "model": others,
+            "difference": [accuracy[model] - accuracy[winner] for model in others],
+            "p": holm([mcnemar(correct[model], correct[winner]) for model in others]),
+        }
+    )
+
+
+def describe(params: Params, test_photos: int) -> dict[str, str | int]:
+    """Return what the numbers depend on and a reader must know."""
+    return {
+        "dataset": params.dataset,
+        "split": params.split.method,
+        "weights": params.data.pretrained,
+        "seed": params.seed,
+        "test_photos": test_photos,
+    }
+
+
+def as_json(
+    header: dict[str, str | int], comparison: pd.DataFrame, verdict: pd.DataFrame
+) -> dict[str, Any]:
+    """Return the comparison with its header, nested by model in the table's order."""
+    keys = {column: column.lower().replace(" ", "_").replace("-", "_") for column in comparison}
+    models = comparison.rename(columns=keys).set_index("model").to_dict("index")
+    for row in verdict.itertuples():
+        models[row.model]["points_from_best"] = round(row.difference, 6)
+        models[row.model]["p_holm"] = round(row.p, 6)
+    return header | {"models": models}
+
+
+def as_markdown(
+    header: dict[str, str | int], comparison: pd.DataFrame, verdict: pd.DataFrame
+) -> str:
+    """Return the report that people read."""
+    lines = [
+        "# Comparison of the models",
+        "",
+        f"Dataset {header['dataset']} ({header['test_photos']} test photos), "
+        f"split {header['split']}, pretrained weights {header['weights']}, "
+        f"training seed {header['seed']}.",
+        "",
+        *markdown_table(comparison),
+        "",
+        "Sorted by best validation accuracy: the test split must not pick the winner. In brackets "
+        "the 95% Wilson interval: how far the draw of the test photos may have moved the figure; "
+        "another training seed would move it as well.",
+    ]
+    if not verdict.empty:
+        winner = comparison["Model"].iloc[0]
+        lines += ["", "## Is the difference chance?", "", summary_sentence(winner, verdict), ""]
+        lines += [f"- {sentence(row, header['test_photos'])}" for row in verdict.itertuples()]
+        lines += [
+            "",
+            "p: McNemar's exact test on the photos that only one of the two models has right, "
+            f"corrected for {len(verdict)} comparison{'s' * (len(verdict) > 1)} by Holm's method.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def markdown_table(comparison: pd.DataFrame) -> list[str]:
+    """Return the table's lines, the test accuracy in one column with its interval."""
+    shown = pd.DataFrame({"Model": comparison["Model"]})
+    shown["Test Accuracy"] = [
+        f"{accuracy:.3f} [{low:.3f}, {high:.3f}]"
+        for accuracy, low, high in zip(
+            comparison["Test Accuracy"],
+            comparison["Test Accuracy Low"],
+            comparison["Test Accuracy High"],
+            strict=True,
+        )
+    ]
+    formats = {
+        "Test Loss": "{:.3f}",
+        "Macro F1": "{:.3f}",
+        "Final Train Accuracy": "{:.3f}",
+        "Best Val Accuracy": "{:.3f}",
+        "Initial Epochs": "{}",
+        "Fine-tune Epochs": "{}",
+        "Parameters": "{:,}",
+        "Milliseconds per Image": "{:.1f}",
+    }
+    for column, style in formats.items():
+        shown[column] = comparison[column].map(style.format)
+    # Padded, because people read this file in a terminal too.
+    widths = [max(len(name), *map(len, shown[name])) for name in shown]
+    rows = [
+        list(shown),
+        ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])],
+        *shown.to_numpy().tolist(),
+    ]
+    return [
+        "| "
+        + " | ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        + " |"
+        for row in rows
+    ]
+
+
+def summary_sentence(winner: str, verdict: pd.DataFrame) -> str:
+    """Say in one sentence how far the test photos bear out the choice."""
+    beyond_chance = verdict["p"] < CHANCE
+    lower = int((beyond_chance & (verdict["difference"] < 0)).sum())
+    higher = int((beyond_chance & (verdict["difference"] > 0)).sum())
+    return (
+        f"{winner} is best on validation; of the {len(verdict)} others the test photos show "
+        f"{lower} to be worse, {higher} to be better, and leave {len(verdict) - lower - higher} "
+        "open."
+    )
+
+
+def sentence(row: Any, test_photos: int | str) -> str:
+    """Say in one sentence how a model did against the winner."""
+    points = f"{abs(row.difference):.1f} points {'lower' if row.difference < 0 else 'higher'}"
+    p = "p < 0.001" if row.p < 0.001 else f"p = {row.p:.2g}"
+    return (
+        f"{row.model} is {'level' if row.difference == 0 else points} on the {test_photos} test "
+        f"photos; {p} after Holm's correction: that "
+        f"{'is hardly' if row.p < CHANCE else 'may be'} chance."
+    )
+
+
+def draw(
+    path: Path,
+    header: dict[str, str | int],
+    comparison: pd.DataFrame,
+    metrics: dict[str, dict[str, Any]],
+) -> None:
+    """Draw accuracies with their intervals, and recall by class, one line a model."""
+    models = comparison["Model"].tolist()
+    recall = pd.DataFrame({model: metrics[model]["test"]["recall"] for model in models}).T
+    figure = Figure(
+        figsize=(6 + 0.65 * recall.shape[1], 2 + 0.4 * len(models)), layout="constrained"
+    )
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4, 0.65 * recall.shape[1]])
+    figure.suptitle(
+        f"{header['dataset']}, split {header['split']}, {header['test_photos']} test photos",
+        fontsize=11,
+    )
+    draw_accuracy(left, comparison)
+    draw_recall(right, recall)
+    with atomic_file(path) as partial:
+        figure.savefig(partial, dpi=100)
+
+
+def draw_accuracy(axes: Any, comparison: pd.DataFrame) -> None:
+    """Draw test accuracy with its interval, and validation accuracy, which sorts the models."""
+    rows = np.arange(len(comparison))
+    test = comparison["Test Accuracy"]
+    errors = [test - comparison["Test Accuracy Low"], comparison["Test Accuracy High"] - test]
+    axes.errorbar(test, rows, xerr=errors, fmt="o", capsize=3, label="test, 95% interval")
+    axes.plot(
+        comparison["Best Val Accuracy"], rows, "|", markersize=12, color="black", label="validation"
+    )
+    axes.set_yticks(rows, comparison["Model"])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("accuracy")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=9)
+
+
+def draw_recall(axes: Any, recall: pd.DataFrame) -> None:
+    """Draw each class's recall as a coloured cell with its number."""
+    axes.imshow(recall, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    axes.set_xticks(range(recall.shape[1]), recall.columns, rotation=30, ha="right")
+    axes.set_title("recall on test", fontsize=10)
+    axes.tick_params(axis="y", length=0)
+    for (row, column), share in np.ndenumerate(recall.to_numpy()):
+        colour = "white" if share > 0.6 else "black"
+        axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=9)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,78 @@
+"""Fetch the dataset, check its content, and lay it out as one folder a class."""
+
+import shutil
+from pathlib import Path
+
+from trashnet.archives import class_files, content_sha256, extract
+from trashnet.dataset import RAW
+from trashnet.errors import PipelineError
+from trashnet.files import atomic_folder
+from trashnet.params import load_params
+from trashnet.sample import write_sample_archive
+from trashnet.stage import log, run_stage
+from trashnet.storage import fetch_file, fetch_folder, is_folder
+
+SAMPLE = "builtin:sample"
+SCRATCH = RAW.with_name(".partial-download")
+
+
+def main() -> None:
+    """Write data/raw/<class>/<file> from the first address that gives the dataset."""
+    params = load_params()
+    faults = []
+    for url in params.data.urls:
+        try:
+            download(url, params.data.content_sha256)
+            return
+        except PipelineError as fault:
+            faults.append(str(fault).rstrip("."))
+            if len(faults) < len(params.data.urls):
+                log(f"{faults[-1]}; trying the next address")
+    raise PipelineError(
+        f"{'; '.join(faults)}; point datasets.{params.dataset}.url at a zip, a tar, a folder or a "
+        "bucket prefix that this machine can read."
+    )
+
+
+def download(url: str, expected_sha256: str | None) -> None:
+    """Write data/raw from one address, if its content is what was expected."""
+    shutil.rmtree(SCRATCH, ignore_errors=True)  # what a killed run left
+    try:
+        files = class_files(unpacked(url), url)
+        sha256 = content_sha256(files)
+        if expected_sha256 not in (None, sha256):
+            raise PipelineError(
+                f"{url} holds other files than expected: their content_sha256 is {sha256}, not "
+                f"{expected_sha256}."
+            )
+        move(files, RAW)
+    finally:
+        shutil.rmtree(SCRATCH, ignore_errors=True)
+    classes = {name.split("/")[0] for name in files}
+    log(f"{len(files):,} files of {len(classes)} classes from {url}, content_sha256 {sha256}")
+
+
+def unpacked(url: str) -> Path:
+    """Return a local folder that holds what an address holds."""
+    archive, folder = SCRATCH / "archive", SCRATCH / "folder"
+    if url == SAMPLE:
+        write_sample_archive(archive)
+        extract(archive, folder, url)
+    elif is_folder(url):
+        fetch_folder(url, folder)
+    else:
+        fetch_file(url, archive)
+        extract(archive, folder, url)
+    return folder
+
+
+def move(files: dict[str, Path], target: Path) -> None:
+    """Put the files where their names say, below a folder that holds nothing else."""
+    with atomic_folder(target) as partial:
+        for name, path in files.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            path.rename(partial / name)
+
+
+if __name__ == "__main__":
+    run_stage(main)

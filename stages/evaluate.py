@@ -1,0 +1,100 @@
+"""Score the saved model on the image files of validation and test; nothing cached is trusted."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trashnet.classifier import classifier_file, load_classifier
+from trashnet.dataset import IMAGES, read_splits
+from trashnet.files import write_json
+from trashnet.images import load_batches
+from trashnet.metrics import classification_metrics, predictions_table, write_predictions
+from trashnet.progress import progress_bar
+from trashnet.stage import log, run_model_stage
+
+BATCH_SIZE = 32
+
+
+def main(model: str) -> None:
+    """Write metrics/<model>.json, its predictions and the time they took."""
+    started = time.perf_counter()
+    folder = Path("metrics") / model
+    splits = read_splits()
+    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    classifier = load_classifier(classifier_file(model))
+    predict = Stopwatch(classifier.predictor(), warm_up_shape=(1, *classifier.image_size, 3))
+
+    scores = {}
+    for split in ("val", "test"):
+        photos = splits[splits["split"] == split]
+        files = [IMAGES / path for path in photos["path"]]
+        probabilities = predict_files(predict, files, classifier.image_size)
+        table = predictions_table(files, photos["label"], probabilities, classifier.class_names)
+        write_predictions(folder / f"predictions-{split}.csv", table)
+        scores[split] = classification_metrics(
+            photos["label"], probabilities, classifier.class_names
+        )
+
+    write_json(f"metrics/{model}.json", merge(training, scores))
+    write_json(
+        folder / "timing-evaluate.json",
+        {
+            "seconds": round(time.perf_counter() - started, 3),
+            "milliseconds_per_image": round(1000 * predict.seconds / predict.images, 3),
+        },
+    )
+    log(
+        f"{model}: {scores['test']['accuracy']:.3f} of {len(photos)} test photos right, "
+        f"{scores['val']['accuracy']:.3f} on validation"
+    )
+
+
+class Stopwatch:
+    """A predictor that sums up its own time, the first and slowest call apart."""
+
+    def __init__(
+        self, predict: Callable[[np.ndarray], np.ndarray], warm_up_shape: tuple[int, ...]
+    ) -> None:
+        self._predict = predict
+        self.seconds = 0.0
+        self.images = 0
+        predict(np.zeros(warm_up_shape, np.uint8))
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Predict a batch: uint8 pixels (n, height, width, 3) to probabilities (n, classes)."""
+        started = time.perf_counter()
+        probabilities = self._predict(pixels)
+        self.seconds += time.perf_counter() - started
+        self.images += len(pixels)
+        return probabilities
+
+
+def predict_files(
+    predict: Callable[[np.ndarray], np.ndarray], files: list[Path], image_size: tuple[int, int]
+) -> np.ndarray:
+    """Return float32 probabilities, shape (files, classes), in the files' order."""
+    probabilities = []
+    with progress_bar(len(files), "predicting", "photo") as bar:
+        for pixels in load_batches(files, image_size, BATCH_SIZE):
+            probabilities.append(predict(pixels))
+            bar.update(len(pixels))
+    return np.concatenate(probabilities)
+
+
+def merge(training: dict[str, Any], scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Join what training and evaluation know of a model into its metrics."""
+    return {
+        "test": scores["test"],
+        "val": training["val"] | scores["val"],
+        "train": training["train"],
+        "epochs": training["epochs"],
+        "model": training["model"],
+    }
+
+
+if __name__ == "__main__":
+    run_model_stage(main)

@@ -1,0 +1,221 @@
+"""Decide which photos train, validate and test; no near-duplicate group straddles two splits."""
+
+import hashlib
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from trashnet.dataset import SPLIT_NAMES, SPLITS, read_manifest
+from trashnet.errors import PipelineError
+from trashnet.files import atomic_file, write_json
+from trashnet.params import load_params
+from trashnet.stage import log, run_stage
+from trashnet.storage import fetch_file, list_files
+
+METRICS = Path("metrics/split.json")
+
+FIRST_TO_KEEP = ("test", "val", "train")
+"""Which side stays whole where near-duplicates stand on two."""
+
+
+def main() -> None:
+    """Write data/splits.csv and metrics/split.json."""
+    params = load_params().split
+    manifest = read_manifest()
+    photos = manifest.loc[manifest["status"] == "ok", ["path", "label", "group", "sha256"]]
+
+    if params.files is not None and params.method == "official":
+        splits = drop_straddling_twins(split_by_lists(photos, params.files))
+    else:
+        splits = split_stratified(photos, params.seed, params.test, params.val)
+    check_every_class_is_in_every_split(splits)
+
+    with atomic_file(SPLITS) as partial:
+        splits[["path", "label", "group", "split", "reason"]].to_csv(partial, index=False)
+    counts = splits["split"].value_counts().reindex([*SPLIT_NAMES, "dropped"], fill_value=0)
+    write_json(
+        METRICS,
+        {
+            "method": params.method,
+            "groups": splits["group"].nunique(),
+            "photos": counts.to_dict(),
+            "classes": count_by_class(splits).to_dict("index"),
+        },
+    )
+    log(f"{params.method}: {', '.join(f'{count} {split}' for split, count in counts.items())}")
+
+
+def split_stratified(photos: pd.DataFrame, seed: int, test: float, val: float) -> pd.DataFrame:
+    """Hand out near-duplicate groups class by class, in an order drawn by `seed`.
+
+    A group goes to the test split if its middle lies in the first `test` of
+    its class's photos, to validation if in the next `val`, else to training.
+    It is known by the smallest SHA-256 among its photos: this and the seed
+    alone decide its place, and that photo's label its class. So neither the
+    order of the rows nor the names of the files matter, and a file added to a
+    class moves at most one group across each border there and none elsewhere.
+
+    Parameters
+    ----------
+    photos : DataFrame
+        Columns path, label, group and sha256 of the manifest.
+    seed : int
+        Another seed draws another order.
+    test, val : float
+        Shares of each class, between 0 and 1.
+
+    Returns
+    -------
+    DataFrame
+        `photos` with the columns split and reason.
+    """
+    groups = (
+        photos.sort_values("sha256")
+        .groupby("group")
+        .agg(label=("label", "first"), sha256=("sha256", "first"), photos=("path", "size"))
+    )
+    groups["draw"] = [
+        hashlib.sha256(f"{seed} {digest}".encode()).hexdigest() for digest in groups["sha256"]
+    ]
+    groups = groups.sort_values("draw")
+    in_class = groups.groupby("label")["photos"]
+    middle = (in_class.cumsum() - groups["photos"] / 2) / in_class.transform("sum")
+    groups["split"] = np.select([middle < test, middle < test + val], ["test", "val"], "train")
+    return photos.assign(split=photos["group"].map(groups["split"]), reason="")
+
+
+def split_by_lists(photos: pd.DataFrame, url: str) -> pd.DataFrame:
+    """Put each photo where the authors' lists have its file name, else leave it out.
+
+    Parameters
+    ----------
+    photos : DataFrame
+        Columns path, label and group of the manifest.
+    url : str
+        Folder or URL with one file each that ends in _train.txt, _val.txt and
+        _test.txt.
+
+    Returns
+    -------
+    DataFrame
+        `photos` with the columns split and reason.
+
+    Raises
+    ------
+    PipelineError
+        If the lists cannot be read, name a file twice, name one that the
+        dataset has in two classes, or number the classes inconsistently.
+    """
+    lists = read_lists(url)
+    names = photos["path"].map(lambda path: PurePosixPath(path).name)
+    for name in names[names.duplicated() & names.isin(lists.index)]:
+        places = " and ".join(photos.loc[names == name, "path"])
+        raise PipelineError(
+            f"The lists in {url} name {name}, which may be {places}; "
+            "rename one of them or set split.method to stratified."
+        )
+    check_class_numbers(photos["path"], names.map(lists["number"]), url)
+    split = names.map(lists["split"]).fillna("dropped")
+    reason = np.where(split == "dropped", "In none of the three lists.", "")
+    return photos.assign(split=split, reason=reason)
+
+
+def read_lists(url: str) -> pd.DataFrame:
+    """Read the three lists: the columns number (of the class) and split, indexed by file name."""
+    found = list_files(url, "split.files")
+    rows = []
+    for split in SPLIT_NAMES:
+        matching = [name for name in found if name.endswith(f"_{split}.txt")]
+        if len(matching) != 1:
+            raise PipelineError(
+                f"{url} has {len(matching)} files that end in _{split}.txt and should have one; "
+                "point split.files at the folder of the authors' lists."
+            )
+        rows += [(*row, split) for row in read_list(f"{url.rstrip('/')}/{matching[0]}")]
+    lists = pd.DataFrame(rows, columns=["name", "number", "split"])
+    repeated = lists[lists["name"].duplicated(keep=False)].sort_values("name", kind="stable")
+    if not repeated.empty:
+        first, second = repeated.iloc[0], repeated.iloc[1]
+        raise PipelineError(
+            f"The lists in {url} name {first['name']} twice (in {first['split']} and "
+            f"{second['split']}); keep one of the lines."
+        )
+    return lists.set_index("name")
+
+
+def read_list(url: str) -> list[tuple[str, str]]:
+    """Read the file names and class numbers in one list."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, "list.txt")
+        fetch_file(url, copy, "split.files")
+        try:
+            lines = copy.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            raise PipelineError(
+                f"{url} is not UTF-8 text; save it as such or point split.files elsewhere."
+            ) from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        match line.rsplit(maxsplit=1):
+            case [name, class_number]:
+                rows.append((name, class_number))
+            case [_]:
+                raise PipelineError(
+                    f"{url}, line {number}: {line!r} should be a file name and a class number."
+                )
+    return rows
+
+
+def check_class_numbers(paths: pd.Series, numbers: pd.Series, url: str) -> None:
+    """Refuse lists where a class number and a class folder do not belong to each other alone.
+
+    The folder and not the label is compared: a correction changes only the label.
+    """
+    folders = paths.map(lambda path: PurePosixPath(path).parts[0])
+    listed = pd.DataFrame({"path": paths, "number": numbers, "folder": folders}).dropna()
+    kinds = listed.drop_duplicates(["number", "folder"])
+    for one in ("number", "folder"):
+        mixed = kinds[kinds[one].duplicated(keep=False)].sort_values(one, kind="stable")
+        if not mixed.empty:
+            first, second = mixed.iloc[0], mixed.iloc[1]
+            raise PipelineError(
+                f"The lists in {url} give {first['path']} class number {first['number']} and "
+                f"{second['path']} class number {second['number']}, so they do not describe this "
+                "dataset; point split.files elsewhere or set split.method to stratified."
+            )
+
+
+def drop_straddling_twins(splits: pd.DataFrame) -> pd.DataFrame:
+    """Leave near-duplicates on one side only: the test's before validation's before training's."""
+    rank = splits["split"].map({split: rank for rank, split in enumerate(FIRST_TO_KEEP)})
+    first_rank = rank.groupby(splits["group"]).transform("min")
+    twins = splits[rank == first_rank].groupby("group")[["path", "split"]].first()
+    straddling = rank > first_rank
+    splits = splits.copy()
+    for index, group in splits.loc[straddling, "group"].items():
+        reason = f"Near-duplicate of {twins['path'][group]} in {twins['split'][group]}."
+        splits.loc[index, ["split", "reason"]] = ["dropped", reason]
+    return splits
+
+
+def count_by_class(splits: pd.DataFrame) -> pd.DataFrame:
+    """Return the number of photos, one row a class and one column a split."""
+    counts = pd.crosstab(splits["label"], splits["split"])
+    return counts.reindex(columns=[*SPLIT_NAMES, "dropped"], fill_value=0)
+
+
+def check_every_class_is_in_every_split(splits: pd.DataFrame) -> None:
+    """Refuse a split that cannot train, choose or judge one of the classes."""
+    counts = count_by_class(splits)
+    for label, row in counts[(counts[list(SPLIT_NAMES)] == 0).any(axis=1)].iterrows():
+        numbers = ", ".join(f"{split} {count}" for split, count in row.items())
+        raise PipelineError(
+            f"The class {label} needs a photo in each split and has {numbers}; add photos of it, "
+            "raise split.test and split.val (method stratified) or mend the lists (official)."
+        )
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,270 @@
+"""Train a head on the frozen backbone, then fine-tune the backbone's last layers with it."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from trashnet.classifier import (
+    Classifier,
+    assemble,
+    build_head,
+    classifier_file,
+    join_tail_and_head,
+    save_classifier,
+)
+from trashnet.dataset import class_names, read_splits
+from trashnet.features import WEIGHTS, features_folder, open_features
+from trashnet.files import atomic_file, write_json
+from trashnet.networks import build_backbone, cut_network
+from trashnet.params import Params, load_params
+from trashnet.progress import progress_bar
+from trashnet.stage import log, run_model_stage
+
+HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy"]
+
+
+class Phase(NamedTuple):
+    """What one call of `fit` did.
+
+    Attributes
+    ----------
+    name : {'initial', 'fine_tune'}
+    history : DataFrame
+        A row an epoch: loss and val_loss in nats, accuracy and val_accuracy in
+        [0, 1].
+    best : int
+        The row with the best monitored value, whose weights the model has now.
+    """
+
+    name: str
+    history: pd.DataFrame
+    best: int
+
+    @property
+    def best_epoch(self) -> dict[str, float]:
+        """The history's row of the best epoch."""
+        return dict(self.history.iloc[self.best])
+
+
+class PhotoBatches(keras.utils.PyDataset):
+    """Batches of memory-mapped activations; each batch reads only its own rows.
+
+    Parameters
+    ----------
+    arrays : array, shape (n, 1 + views, ...)
+        Activations of photos; view 0 is the plain photo.
+    rows : int array
+        Which photos to show; each is shown once an epoch.
+    targets : float32 array, shape (len(rows), classes)
+        One-hot labels.
+    batch_size : int
+        Photos a batch; the last one of an epoch may be smaller.
+    weights : float32 array, shape (len(rows),), optional
+        What each photo counts in the loss; 1 where left out.
+    seed : int, optional
+        Draws for each epoch the order and one view of each photo. Where left
+        out, the plain photos come in order.
+    """
+
+    def __init__(
+        self,
+        arrays: np.ndarray,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int,
+        weights: np.ndarray | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._arrays, self._rows, self._targets = arrays, rows, targets
+        self._weights = np.ones(len(rows), np.float32) if weights is None else weights
+        self._batch_size = batch_size
+        self._random = None if seed is None else np.random.default_rng(seed)
+        self._order = np.arange(len(rows))
+        self._views = np.zeros(len(rows), np.int64)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        """Return the number of batches, the last and smaller one included."""
+        return -(-len(self._rows) // self._batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the activations, targets and weights of one batch."""
+        chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
+        activations = self._arrays[self._rows[chosen], self._views[chosen]]
+        return activations, self._targets[chosen], self._weights[chosen]
+
+    def on_epoch_end(self) -> None:
+        """Draw the next epoch's order and views."""
+        if self._random is not None:
+            self._order = self._random.permutation(len(self._rows))
+            self._views = self._random.integers(self._arrays.shape[1], size=len(self._rows))
+
+
+def main(model: str) -> None:
+    """Write models/<model>.keras, its history and what training says of itself."""
+    started = time.perf_counter()
+    params = load_params()
+    features = open_features(model)
+    splits = read_splits().set_index("path").loc[features.paths].reset_index()
+    classes = class_names(splits)
+
+    tf.config.experimental.enable_op_determinism()
+    weights_as_used = features_folder(model) / WEIGHTS
+    backbone = build_backbone(model, params.data.image_size, weights_as_used)
+    network = cut_network(model, backbone, params.fine_tune.layers)
+    keras.utils.set_random_seed(params.seed)
+    head = build_head(
+        features.pooled.shape[-1], params.head.units, params.head.dropout, len(classes)
+    )
+
+    kept = initial = fit(
+        head, *train_and_val_batches(features.pooled, splits, classes, params), "initial", params
+    )
+    phases = [initial]
+    if params.fine_tune.epochs > 0:
+        end = join_tail_and_head(network.tail, head)
+        before = end.get_weights()
+        batches = train_and_val_batches(features.trunk, splits, classes, params)
+        fine_tune = fit(end, *batches, "fine_tune", params)
+        phases.append(fine_tune)
+        if beats(fine_tune, initial, params.early_stopping.monitor):
+            kept = fine_tune
+        else:
+            end.set_weights(before)
+
+    classifier = Classifier(assemble(network, head), classes)
+    save_classifier(classifier, classifier_file(model))
+    folder = Path("metrics") / model
+    write_history(folder / "history.csv", phases)
+    write_json(folder / "training.json", summarize(phases, kept, classifier))
+    seconds = time.perf_counter() - started
+    write_json(folder / "timing-train.json", {"seconds": round(seconds, 3)})
+    log(
+        f"{model}: {' + '.join(str(len(phase.history)) for phase in phases)} epochs of "
+        f"{(splits['split'] == 'train').sum()} photos, kept {kept.name} epoch {kept.best + 1}, "
+        f"validation accuracy {kept.best_epoch['val_accuracy']:.3f}"
+    )
+
+
+def class_weights(labels: "pd.Series[str]", alpha: float) -> dict[str, float]:
+    """Weigh classes by how rare they are, damped by alpha.
+
+    The weight of class i is ``1 + alpha * (n / (classes * n_i) - 1)``: at 1
+    scikit-learn's ``class_weight="balanced"`` (King and Zeng 2001), at 0 all
+    photos count the same.
+
+    Parameters
+    ----------
+    labels : Series of str
+        Of the training split alone, one a photo, before views.
+    alpha : float
+        In [0, 1].
+    """
+    counts = labels.value_counts().sort_index()
+    balanced = len(labels) / (len(counts) * counts)
+    weights: dict[str, float] = (1 + alpha * (balanced - 1)).to_dict()
+    return weights
+
+
+def train_and_val_batches(
+    arrays: np.ndarray, splits: pd.DataFrame, classes: list[str], params: Params
+) -> tuple[PhotoBatches, PhotoBatches]:
+    """Return weighted random views of the training photos, and the plain validation photos."""
+    labels = splits["label"].to_numpy()
+    targets = (labels[:, None] == np.array(classes)).astype(np.float32)
+    train = np.flatnonzero(splits["split"] == "train")
+    val = np.flatnonzero(splits["split"] == "val")
+    train_labels = splits["label"].iloc[train]
+    weights = train_labels.map(class_weights(train_labels, params.alpha)).to_numpy(np.float32)
+    return (
+        PhotoBatches(arrays, train, targets[train], params.batch_size, weights, params.seed),
+        PhotoBatches(arrays, val, targets[val], params.batch_size),
+    )
+
+
+def fit(
+    model: keras.Model, train: PhotoBatches, val: PhotoBatches, phase: str, params: Params
+) -> Phase:
+    """Train `model` in place with early stopping and leave it at its best epoch's weights."""
+    settings = params.initial if phase == "initial" else params.fine_tune
+    monitor = params.early_stopping.monitor
+    stopping = keras.callbacks.EarlyStopping(
+        monitor,
+        patience=params.early_stopping.patience,
+        mode="max" if monitor == "val_accuracy" else "min",
+        restore_best_weights=True,
+    )
+    model.compile(
+        make_optimizer(params, settings.learning_rate),
+        keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=params.label_smoothing
+        ),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        # XLA runs depthwise convolutions ten times slower on a CPU.
+        jit_compile=False,
+    )
+    epochs = progress_bar(settings.epochs, f"{phase} epochs", "epoch")
+
+    def show_epoch(_: int, logs: dict[str, float]) -> None:
+        epochs.set_postfix(logs)
+        epochs.update()
+
+    with epochs:
+        record = model.fit(
+            train,
+            validation_data=val,
+            epochs=settings.epochs,
+            shuffle=False,  # PhotoBatches draws its own order
+            callbacks=[stopping, keras.callbacks.LambdaCallback(on_epoch_end=show_epoch)],
+            verbose=0,
+        )
+    return Phase(phase, pd.DataFrame(record.history), stopping.best_epoch)
+
+
+def make_optimizer(params: Params, learning_rate: float) -> keras.optimizers.Optimizer:
+    """Return the optimizer that `params.optimizer` names."""
+    if params.optimizer == "adamw":
+        return keras.optimizers.AdamW(learning_rate, weight_decay=params.weight_decay)
+    return keras.optimizers.Adam(learning_rate)
+
+
+def beats(phase: Phase, other: Phase, monitor: str) -> bool:
+    """Say whether `phase` reached a strictly better validation value than `other`."""
+    difference = float(phase.best_epoch[monitor] - other.best_epoch[monitor])
+    return bool(difference > 0 if monitor == "val_accuracy" else difference < 0)
+
+
+def write_history(path: Path, phases: list[Phase]) -> None:
+    """Write the epochs of both phases, numbered through from 1."""
+    history = pd.concat(
+        [phase.history.assign(phase=phase.name) for phase in phases], ignore_index=True
+    )
+    history["epoch"] = history.index + 1
+    with atomic_file(path) as partial:
+        history.round(6).to_csv(partial, index=False, columns=HISTORY_COLUMNS)
+
+
+def summarize(phases: list[Phase], kept: Phase, classifier: Classifier) -> dict[str, object]:
+    """Return what `evaluate` cannot know: epochs run, the epoch kept, training accuracy there.
+
+    Training accuracy is that of the kept epoch, measured on augmented views
+    with dropout while the weights moved.
+    """
+    epochs = {phase.name: len(phase.history) for phase in phases}
+    return {
+        "epochs": {"initial": 0, "fine_tune": 0} | epochs,
+        "kept": {"phase": kept.name, "epoch": kept.best + 1},
+        "train": {"final_accuracy": round(float(kept.best_epoch["accuracy"]), 6)},
+        "val": {"best_accuracy": round(float(kept.best_epoch["val_accuracy"]), 6)},
+        "model": {"parameters": classifier.model.count_params()},
+    }
+
+
+if __name__ == "__main__":
+    run_model_stage(main)

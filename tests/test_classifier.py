@@ -1,0 +1,116 @@
+"""The model file: the same bytes for the same weights, pixels in, class names on board, no code."""
+
+import time
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from trashnet.classifier import (
+    Classifier,
+    assemble,
+    build_head,
+    join_tail_and_head,
+    load_classifier,
+    save_classifier,
+)
+from trashnet.errors import PipelineError
+from trashnet.networks import Network, build_backbone, cut_network, set_batch_norm_statistics
+from trashnet.weights import write_random_weights_note
+
+IMAGE_SIZE = (48, 64)
+CLASSES = ["glass", "paper, and card", "Ünrat"]
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (8, *IMAGE_SIZE, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def parts(
+    tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray
+) -> tuple[keras.Model, keras.Model, keras.Model]:
+    """Trunk, tail and head of a small network."""
+    weights = tmp_path_factory.mktemp("weights") / "random.weights.h5"
+    write_random_weights_note(weights)
+    backbone = build_backbone("MobileNetV3Small", IMAGE_SIZE, weights)
+    set_batch_norm_statistics("MobileNetV3Small", backbone, pixels)
+    trunk, tail = cut_network("MobileNetV3Small", backbone, 20)
+    return trunk, tail, build_head(tail.output_shape[-1], [16], 0.2, len(CLASSES))
+
+
+@pytest.fixture(scope="module")
+def classifier(parts: tuple[keras.Model, keras.Model, keras.Model]) -> Classifier:
+    trunk, tail, head = parts
+    return Classifier(assemble(Network(trunk, tail), head), CLASSES)
+
+
+def test_a_saved_model_comes_back_whole(
+    classifier: Classifier, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    save_classifier(classifier, tmp_path / "model.keras")
+    loaded = load_classifier(tmp_path / "model.keras")
+    assert loaded.class_names == CLASSES
+    assert loaded.image_size == IMAGE_SIZE
+    np.testing.assert_array_equal(loaded.predictor()(pixels), classifier.predictor()(pixels))
+
+
+def test_saving_twice_gives_the_same_bytes(classifier: Classifier, tmp_path: Path) -> None:
+    save_classifier(classifier, tmp_path / "one.keras")
+    time.sleep(2.1)  # a zip tells time in steps of two seconds
+    save_classifier(classifier, tmp_path / "two.keras")
+    assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
+
+
+def test_probabilities_come_from_raw_pixels_and_sum_to_one(
+    classifier: Classifier, pixels: np.ndarray
+) -> None:
+    probabilities = classifier.predictor()(pixels)
+    assert probabilities.shape == (8, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_cached_path_says_what_the_saved_model_says(
+    classifier: Classifier,
+    parts: tuple[keras.Model, keras.Model, keras.Model],
+    pixels: np.ndarray,
+) -> None:
+    """Training sees float16 activations; serving runs the whole network."""
+    trunk, tail, head = parts
+    cached = trunk(pixels.astype("float32"), training=False).numpy().astype(np.float16)
+    logits = join_tail_and_head(tail, head)(cached.astype(np.float32), training=False)
+    np.testing.assert_allclose(keras.ops.softmax(logits), classifier.predictor()(pixels), atol=2e-3)
+
+
+def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"no model at .*dvc repro"):
+        load_classifier(tmp_path / "missing.keras")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 broken"])
+def test_what_is_not_a_model_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match="is not a model that this pipeline saved"):
+        load_classifier(path)
+
+
+def test_a_model_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    source = keras.Input((*IMAGE_SIZE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(source)
+    model = keras.Model(source, keras.layers.Lambda(lambda x: x * 2)(pooled))
+    path = tmp_path / "model.keras"
+    save_classifier(Classifier(model, ["r", "g", "b"]), path)
+    with pytest.raises(PipelineError, match="is not a model that this pipeline saved"):
+        load_classifier(path)
+
+
+def test_no_layer_needs_custom_code(classifier: Classifier, tmp_path: Path) -> None:
+    save_classifier(classifier, tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        config = file.read("config.json").decode()
+    assert "Lambda" not in config
+    assert '"module": "trashnet' not in config

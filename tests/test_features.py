@@ -1,0 +1,54 @@
+"""The features folder: what is written is what is read, and only what float16 can hold."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import trashnet.features
+from trashnet.errors import PipelineError
+from trashnet.features import PHOTOS, FeatureWriter, open_features
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(trashnet.features, "FEATURES", tmp_path)
+    (tmp_path / "Net").mkdir()
+    pd.DataFrame({"path": ["glass/1.jpg", "NA/2.jpg", "paper/3.jpg"]}).to_csv(
+        tmp_path / "Net" / PHOTOS, index=False
+    )
+    return tmp_path / "Net"
+
+
+def test_features_come_back_in_order_over_several_appends(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    trunk = random.normal(size=(3, 2, 4, 5, 6)).astype(np.float32)
+    pooled = random.normal(size=(3, 2, 7)).astype(np.float32)
+
+    writer = FeatureWriter(folder, photos=3)
+    writer.append(trunk[:2], pooled[:2])
+    writer.append(trunk[2:], pooled[2:])
+
+    features = open_features("Net")
+    assert features.paths == ["glass/1.jpg", "NA/2.jpg", "paper/3.jpg"]
+    np.testing.assert_array_equal(features.trunk, trunk.astype(np.float16))
+    np.testing.assert_array_equal(features.pooled, pooled)
+
+
+def test_features_are_mapped_not_read(folder: Path) -> None:
+    FeatureWriter(folder, 1).append(np.ones((1, 1, 2, 2, 3)), np.ones((1, 1, 3)))
+    assert isinstance(open_features("Net").trunk, np.memmap)
+
+
+def test_pixels_stay_bytes(folder: Path) -> None:
+    pixels = np.full((1, 1, 2, 2, 3), 255, np.uint8)
+    FeatureWriter(folder, 1).append(pixels, np.ones((1, 1, 3)))
+    assert open_features("Net").trunk.dtype == np.uint8
+
+
+@pytest.mark.parametrize("bad", [70_000.0, np.inf, np.nan])
+def test_what_float16_cannot_hold_is_refused(folder: Path, bad: float) -> None:
+    trunk = np.full((1, 1, 2, 2, 3), bad, np.float32)
+    with pytest.raises(PipelineError, match=r"beyond what float16 features hold"):
+        FeatureWriter(folder, 1).append(trunk, np.ones((1, 1, 3)))

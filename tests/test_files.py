@@ -1,0 +1,136 @@
+"""Writes are all or nothing: a reader sees the old content or the new."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trashnet.files import atomic_file, atomic_folder, write_json, write_text
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C and every other reason to stop in the middle."""
+
+
+def test_file_appears_with_its_parents_and_nothing_else(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "new" / "table.csv") as partial:
+        partial.write_text("a,b\n")
+
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["table.csv"]
+    assert (tmp_path / "new" / "table.csv").read_text() == "a,b\n"
+
+
+def test_file_keeps_its_suffix_while_it_is_written(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "MobileNet.weights.h5") as partial:
+        partial.touch()
+
+        assert partial.name.endswith(".weights.h5")
+
+
+def test_old_file_is_whole_until_the_new_one_is(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+
+    with atomic_file(target) as partial:
+        partial.write_text("new")
+        assert target.read_text() == "old"
+
+    assert target.read_text() == "new"
+
+
+def test_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+
+    with pytest.raises(Interrupted), atomic_file(target) as partial:
+        partial.write_text("half of the n")
+        raise Interrupted
+
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+    assert target.read_text() == "old"
+
+
+def test_interrupted_first_write_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted), atomic_file(tmp_path / "table.csv") as partial:
+        partial.write_text("half")
+        raise Interrupted
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_of_a_file_is_not_written_on(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "table.csv") as partial:
+        left_by_the_killed_run = partial
+        partial.touch()
+    left_by_the_killed_run.write_text("half")
+
+    with atomic_file(tmp_path / "table.csv") as partial, partial.open("a") as file:
+        file.write("whole")
+
+    assert (tmp_path / "table.csv").read_text() == "whole"
+
+
+def test_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    target = tmp_path / "images"
+    target.mkdir()
+    (target / "old.jpg").touch()
+
+    with atomic_folder(target) as partial:
+        (partial / "new.jpg").touch()
+        assert [path.name for path in target.iterdir()] == ["old.jpg"]
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["images", "new.jpg"]
+
+
+def test_interrupted_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "images"
+    target.mkdir()
+    (target / "old.jpg").touch()
+
+    with pytest.raises(Interrupted), atomic_folder(target) as partial:
+        (partial / "new.jpg").touch()
+        raise Interrupted
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["images", "old.jpg"]
+
+
+def test_folder_starts_empty_after_a_killed_run(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "images") as partial:
+        left_by_the_killed_run = partial
+    left_by_the_killed_run.mkdir()
+    (left_by_the_killed_run / "half.jpg").touch()
+
+    with atomic_folder(tmp_path / "images") as partial:
+        assert list(partial.iterdir()) == []
+
+
+def test_temporary_names_are_ignored_by_git(tmp_path: Path) -> None:
+    ignored = (Path(__file__).parents[1] / ".gitignore").read_text().splitlines()
+
+    with atomic_file(tmp_path / "table.csv") as partial:
+        partial.touch()
+
+        assert partial.match(next(pattern for pattern in ignored if "partial" in pattern))
+
+
+def test_text_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    write_text(tmp_path / "report.md", "größer als 90 %\n")
+
+    assert (tmp_path / "report.md").read_bytes() == "größer als 90 %\n".encode()
+
+
+def test_json_reads_back_as_it_was(tmp_path: Path) -> None:
+    value = {"test": {"accuracy": 0.1 + 0.2}, "models": ["MobileNet"]}
+
+    write_json(tmp_path / "metrics.json", value)
+
+    assert json.loads((tmp_path / "metrics.json").read_text()) == value
+
+
+def test_json_without_a_number_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
+    write_json(tmp_path / "metrics.json", {"loss": 1.0})
+
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "metrics.json", {"loss": float("nan")})
+
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"loss": 1.0}

@@ -1,0 +1,171 @@
+"""dvc.yaml against the code: a stage reruns when, and only when, something it reads has changed."""
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from trashnet import dataset
+from trashnet.params import Dataset
+
+REPOSITORY = Path(__file__).parents[1]
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
+
+# No result depends on how these say, check or write something, so no stage depends on them, nor on
+# what they import (`params` knows the backbones' names alone).
+PLUMBING = {"errors", "files", "params", "progress", "stage"}
+
+TABLES = {
+    "RAW": dataset.RAW,
+    "IMAGES": dataset.IMAGES,
+    "MANIFEST": dataset.MANIFEST,
+    "read_manifest": dataset.MANIFEST,
+    "SPLITS": dataset.SPLITS,
+    "read_splits": dataset.SPLITS,
+}
+
+WITHOUT_TENSORFLOW = ["download", "prepare", "split", "augment", "compare"]
+
+
+@cache
+def parsed(path: str) -> ast.Module:
+    return ast.parse((REPOSITORY / path).read_text(encoding="utf-8"), path)
+
+
+def imported(path: str) -> set[tuple[str, str]]:
+    """Return (module, name) of every import in a file; the name is empty for a whole module."""
+    found = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {(node.module or "", alias.name) for alias in node.names}
+    return found
+
+
+def trashnet_imports(path: str) -> set[str]:
+    """Return the modules of trashnet, plumbing apart, that a file imports itself."""
+    modules = set()
+    for module, name in imported(path):
+        if module == "trashnet":
+            modules.add(name)
+        elif module.startswith("trashnet."):
+            modules.add(module.removeprefix("trashnet."))
+    return modules - PLUMBING
+
+
+def needed_modules(stage: str) -> set[str]:
+    """Return the files of trashnet that a stage runs, directly or through one another."""
+    needed: set[str] = set()
+    found = trashnet_imports(f"stages/{stage}.py")
+    while found:
+        needed |= found
+        found = {
+            further for module in found for further in trashnet_imports(f"trashnet/{module}.py")
+        } - needed
+    return {f"trashnet/{module}.py" for module in needed}
+
+
+def outputs(stage: str) -> set[str]:
+    listed = [out for kind in ("outs", "metrics", "plots") for out in STAGES[stage].get(kind, [])]
+    return {out if isinstance(out, str) else next(iter(out)) for out in listed}
+
+
+class _ParamsReads(ast.NodeVisitor):
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if match := re.fullmatch(r"(?:params|load_params\(\))\.([\w.]+)", ast.unparse(node)):
+            self.keys.add(match[1])
+        else:
+            self.generic_visit(node)
+
+
+def params_read(stage: str) -> set[str]:
+    """Return the keys that a stage and its modules read, as dvc.yaml writes them."""
+    reads = _ParamsReads()
+    for path in {f"stages/{stage}.py"} | needed_modules(stage):
+        reads.visit(parsed(path))
+    aliases = {f"data.{name}": field.alias or name for name, field in Dataset.model_fields.items()}
+    return {
+        f"datasets.${{dataset}}.{aliases[key]}" if key in aliases else key for key in reads.keys
+    }
+
+
+def is_within(key: str, section: str) -> bool:
+    return f"{key}.".startswith(f"{section}.")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_runs_the_stage_of_that_name(stage: str) -> None:
+    model = " --model ${item.model}" if "matrix" in STAGES[stage] else ""
+
+    assert STAGES[stage]["cmd"] == f"python -m stages.{stage}{model}"
+    assert f"stages/{stage}.py" in STAGES[stage]["deps"]
+
+
+def test_every_stage_file_is_in_the_graph() -> None:
+    files = {path.stem for path in (REPOSITORY / "stages").glob("*.py")} - {"__init__"}
+
+    assert files == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_the_modules_it_runs(stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith("trashnet/")}
+    needed = needed_modules(stage)
+
+    assert needed <= declared, f"{stage} lacks the deps {sorted(needed - declared)}"
+    assert declared <= needed, f"{stage} never imports its deps {sorted(declared - needed)}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_the_tables_it_reads(stage: str) -> None:
+    names = {name for _, name in imported(f"stages/{stage}.py")}
+    tables = {str(TABLES[name]) for name in names & set(TABLES)}
+    lacking = tables - set(STAGES[stage]["deps"]) - outputs(stage)
+
+    assert not lacking, f"{stage} uses {sorted(lacking)}, which are neither its deps nor its outs"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_declares_the_params_it_reads(stage: str) -> None:
+    declared = set(STAGES[stage].get("params", []))
+    read = params_read(stage)
+    # A key of the selected dataset follows `dataset` by itself.
+    if any("${dataset}" in key for key in declared):
+        read.discard("dataset")
+        declared.discard("dataset")
+    undeclared = {key for key in read if not any(is_within(key, own) for own in declared)}
+    unread = {own for own in declared if not any(is_within(key, own) for key in read)}
+
+    assert not undeclared, f"{stage} reads the params {sorted(undeclared)} undeclared"
+    assert not unread, f"{stage} never reads its params {sorted(unread)}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_imports_another(stage: str) -> None:
+    modules = {f"stages/{stage}.py"} | needed_modules(stage)
+    foreign = {module for path in modules for module, _ in imported(path) if "stages" in module}
+
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("stage", WITHOUT_TENSORFLOW)
+def test_stage_that_trains_nothing_loads_no_tensorflow(stage: str) -> None:
+    program = (
+        f"import sys, stages.{stage}; print(sorted({{'keras', 'tensorflow'}} & set(sys.modules)))"
+    )
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, check=False, capture_output=True, text=True
+    )
+
+    assert loaded.stdout == "[]\n", loaded.stderr

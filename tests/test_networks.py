@@ -1,0 +1,182 @@
+"""Backbones: the cut, preprocessing, frozen batch norm, random weights, the two runtimes."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+
+from trashnet.backbones import BACKBONES
+from trashnet.errors import PipelineError
+from trashnet.networks import (
+    build_backbone,
+    compile_inference,
+    cut_network,
+    scale_pixels,
+    set_batch_norm_statistics,
+)
+from trashnet.weights import write_random_weights_note
+
+IMAGE_SIZE = (64, 64)
+CUTS_AT_20_LAYERS = {
+    "MobileNet": "conv_pw_10_bn",
+    "MobileNetV2": "block_14_add",
+    "MobileNetV3Small": "expanded_conv_8_project_bn",
+    "MobileNetV3Large": "expanded_conv_12_project_bn",
+    "ResNet101V2": "conv5_block1_out",
+    "ResNet152V2": "conv5_block1_out",
+    "EfficientNetV2S": "block6m_add",
+}
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "random.weights.h5"
+    write_random_weights_note(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    """Smooth coloured noise: more like photos than white noise is."""
+    coarse = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3))
+    return np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2).astype(np.uint8)
+
+
+class Built(NamedTuple):
+    """A backbone with random weights and batch norm set to the photos at hand."""
+
+    name: str
+    backbone: keras.Model
+
+
+@pytest.fixture(scope="module", params=BACKBONES)
+def built(request: pytest.FixtureRequest, random_weights: Path, pixels: np.ndarray) -> Built:
+    backbone = build_backbone(request.param, IMAGE_SIZE, random_weights)
+    set_batch_norm_statistics(request.param, backbone, pixels)
+    return Built(request.param, backbone)
+
+
+def whole(name: str, backbone: keras.Model) -> keras.Model:
+    source = keras.Input((*IMAGE_SIZE, 3))
+    return keras.Model(source, backbone(scale_pixels(name, source)))
+
+
+def test_trunk_then_tail_equals_the_whole_backbone(built: Built, pixels: np.ndarray) -> None:
+    expected = whole(*built)(pixels[:2].astype("float32"), training=False).numpy()
+
+    for layers in (0, 20, 10_000):
+        network = cut_network(built.name, built.backbone, layers)
+        joined = network.tail(network.trunk(pixels[:2].astype("float32"), training=False))
+        np.testing.assert_allclose(joined.numpy(), expected, rtol=1e-4, atol=1e-4)
+
+    assert expected.std() > 0.05  # the comparison compares something
+
+
+def test_the_cut_is_where_one_tensor_last_crosses(built: Built) -> None:
+    network = cut_network(built.name, built.backbone, 20)
+    below = network.trunk.get_layer("below_cut")
+    assert below.output._keras_history.operation.name == CUTS_AT_20_LAYERS[built.name]
+
+
+def test_batch_norm_stays_frozen_under_fit(built: Built) -> None:
+    network = cut_network(built.name, built.backbone, 20)
+    norms = [
+        layer
+        for layer in built.backbone.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    before = [norm.get_weights() for norm in norms]
+    activations = np.ones((4, *network.tail.input_shape[1:]), np.float32)
+    pooled = keras.layers.GlobalAveragePooling2D()(network.tail.output)
+    model = keras.Model(network.tail.input, keras.layers.Dense(2)(pooled))
+
+    model.compile(keras.optimizers.SGD(1e-6), "mse", jit_compile=False)
+    model.fit(activations, np.ones((4, 2)), verbose=0)
+
+    for norm, weights in zip(norms, before, strict=True):
+        for now, then in zip(norm.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(now, then)
+
+
+def test_each_backbone_sees_its_input_scaled_once(built: Built) -> None:
+    """Black and white reach the first convolution as -1 and 1.
+
+    EfficientNetV2S and MobileNetV3 scale inside; the others are scaled by us.
+    EfficientNetV2S divides by 128, so its white is 0.992.
+    """
+    source = keras.Input((*IMAGE_SIZE, 3))
+    first_convolution = next(
+        layer for layer in built.backbone.layers if isinstance(layer, keras.layers.Conv2D)
+    )
+    before = keras.Model(built.backbone.input, first_convolution.input)
+    scaled = keras.Model(source, before(scale_pixels(built.name, source)))
+
+    black, white = np.zeros((1, *IMAGE_SIZE, 3)), np.full((1, *IMAGE_SIZE, 3), 255.0)
+
+    inside = (slice(None), slice(4, -4), slice(4, -4))  # apart from zero padding
+    np.testing.assert_allclose(scaled(black).numpy()[inside], -1, atol=0.01)
+    np.testing.assert_allclose(scaled(white).numpy()[inside], 1, atol=0.01)
+
+
+def test_exactly_the_last_layers_learn_but_for_batch_norm(random_weights: Path) -> None:
+    backbone = build_backbone("MobileNetV2", IMAGE_SIZE, random_weights)
+    cut_network("MobileNetV2", backbone, 20)
+    learning = {layer.name for layer in backbone.layers if layer.trainable}
+    expected = {
+        layer.name
+        for layer in backbone.layers[-20:]
+        if not isinstance(layer, keras.layers.BatchNormalization)
+    }
+    assert learning == expected
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small"])
+def test_litert_agrees_with_keras(name: str, random_weights: Path, pixels: np.ndarray) -> None:
+    backbone = build_backbone(name, IMAGE_SIZE, random_weights)
+    set_batch_norm_statistics(name, backbone, pixels)
+    trunk = cut_network(name, backbone, 20).trunk
+    expected = trunk(pixels.astype("float32"), training=False).numpy()
+
+    run = compile_inference(name, trunk)
+
+    for batch in (16, 3):  # the interpreter is resized between
+        (outputs,) = run(pixels[:batch])
+        assert np.abs(outputs - expected[:batch]).max() < 1e-3 * np.abs(expected).max()
+
+
+def test_outputs_keep_their_order_in_litert(random_weights: Path, pixels: np.ndarray) -> None:
+    backbone = build_backbone("MobileNet", IMAGE_SIZE, random_weights)
+    set_batch_norm_statistics("MobileNet", backbone, pixels)
+    network = cut_network("MobileNet", backbone, 20)
+    pooled = keras.layers.GlobalAveragePooling2D()(network.tail(network.trunk.output))
+    model = keras.Model(network.trunk.input, [network.trunk.output, pooled])
+
+    outputs = compile_inference("MobileNet", model)(pixels)
+
+    assert [output.ndim for output in outputs] == [4, 2]
+
+
+def test_random_weights_have_a_seed_of_their_own(random_weights: Path) -> None:
+    keras.utils.set_random_seed(1)
+    first = build_backbone("MobileNetV2", IMAGE_SIZE, random_weights).get_weights()
+    keras.utils.set_random_seed(2)
+    second = build_backbone("MobileNetV2", IMAGE_SIZE, random_weights).get_weights()
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "MobileNetV2.weights.h5"
+    other = keras.applications.MobileNet(include_top=False, weights=None)
+    other.save_weights(path)
+    with pytest.raises(PipelineError, match=r"does not hold weights of .*MobileNetV2"):
+        build_backbone("MobileNetV2", IMAGE_SIZE, path)
+
+
+def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "MobileNetV2.weights.h5"
+    path.write_text("<html>not found</html>")
+    with pytest.raises(PipelineError, match="not an HDF5 weights file"):
+        build_backbone("MobileNetV2", IMAGE_SIZE, path)

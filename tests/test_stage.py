@@ -1,0 +1,106 @@
+"""How stages fail: one sentence on standard error, exit status 1, no stack trace."""
+
+import errno
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from trashnet.errors import PipelineError
+from trashnet.stage import log, run_model_stage, run_stage
+
+CommandLine = Callable[..., None]
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Set what `python -m stages.split ...` puts into sys.argv."""
+
+    def set_argv(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["/somewhere/stages/split.py", *arguments])
+
+    return set_argv
+
+
+def failing_with(error: BaseException) -> Callable[[], None]:
+    def main() -> None:
+        raise error
+
+    return main
+
+
+def test_stage_runs_its_main(command_line: CommandLine) -> None:
+    command_line()
+    calls = []
+
+    run_stage(lambda: calls.append("ran"))
+
+    assert calls == ["ran"]
+
+
+def test_model_stage_gets_its_model(command_line: CommandLine) -> None:
+    command_line("--model", "MobileNet")
+    models: list[str] = []
+
+    run_model_stage(models.append)
+
+    assert models == ["MobileNet"]
+
+
+def test_model_stage_needs_a_model(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line()
+
+    with pytest.raises(SystemExit, match="2"):
+        run_model_stage(lambda model: None)
+
+    assert "--model" in capsys.readouterr().err
+
+
+def test_unknown_argument_is_refused(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line("--alpha", "0.5")
+
+    with pytest.raises(SystemExit, match="2"):
+        run_stage(lambda: None)
+
+    assert "--alpha" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PipelineError("no photos; name a folder."), "split: no photos; name a folder."),
+        (KeyboardInterrupt(), "split: stopped by the keyboard"),
+        (OSError(errno.ENOSPC, "No space left on device"), "split: No space left on device"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "data/x.csv"), "data/x.csv"),
+    ],
+)
+def test_failure_is_a_sentence_that_names_the_stage(
+    command_line: CommandLine, error: BaseException, sentence: str
+) -> None:
+    command_line()
+
+    with pytest.raises(SystemExit) as exit_:
+        run_stage(failing_with(error))
+
+    assert sentence in str(exit_.value.code)
+
+
+def test_programming_error_keeps_its_stack_trace(command_line: CommandLine) -> None:
+    command_line()
+
+    with pytest.raises(ZeroDivisionError):
+        run_stage(failing_with(ZeroDivisionError()))
+
+
+def test_log_line_names_the_stage(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line()
+
+    log("40 photos in 6 classes")
+
+    assert capsys.readouterr().out == "split: 40 photos in 6 classes\n"

@@ -1,0 +1,196 @@
+"""Training: class weights, batches, the two phases, early stopping, determinism."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+
+from stages.train import Phase, PhotoBatches, beats, class_weights, fit, write_history
+from trashnet.classifier import build_head
+from trashnet.params import Params, load_params
+
+CLASSES = ["glass", "paper", "trash"]
+
+
+def with_settings(**changes: object) -> Params:
+    return load_params().model_copy(update=changes)
+
+
+@pytest.fixture
+def separable() -> tuple[np.ndarray, np.ndarray]:
+    """Pooled features of 60 photos with 3 views each, and one-hot targets they give away."""
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    targets = np.eye(3, dtype=np.float32)[labels]
+    noise = random.normal(0, 0.3, (60, 3, 8))
+    return (noise + np.pad(targets, ((0, 0), (0, 5)))[:, None]).astype(np.float32), targets
+
+
+def batches_of(
+    separable: tuple[np.ndarray, np.ndarray], seed: int = 1
+) -> tuple[PhotoBatches, PhotoBatches]:
+    arrays, targets = separable
+    train, val = np.arange(48), np.arange(48, 60)
+    return (
+        PhotoBatches(arrays, train, targets[train], 10, seed=seed),
+        PhotoBatches(arrays, val, targets[val], 10),
+    )
+
+
+@given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=200))
+def test_alpha_one_is_scikit_learns_balanced_weighting(labels: list[str]) -> None:
+    weights = class_weights(pd.Series(labels), alpha=1)
+    expected = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
+    np.testing.assert_allclose(list(weights.values()), expected)
+
+
+@given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=200))
+def test_alpha_zero_weighs_all_photos_equally(labels: list[str]) -> None:
+    assert set(class_weights(pd.Series(labels), alpha=0).values()) == {1.0}
+
+
+@given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=200), st.floats(0, 1))
+def test_class_weights_keep_the_mean_weight_at_one(labels: list[str], alpha: float) -> None:
+    weights = class_weights(pd.Series(labels), alpha)
+    assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
+
+
+def test_an_epoch_shows_each_photo_once_whatever_the_batch_size(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    arrays, targets = separable
+    arrays = np.broadcast_to(np.arange(60)[:, None, None], arrays.shape)
+    for batch_size in (1, 7, 48, 100):
+        batches = PhotoBatches(arrays, np.arange(48), targets[:48], batch_size, seed=3)
+        for _ in range(3):
+            shown = np.concatenate([batches[i][0][:, 0] for i in range(len(batches))])
+            assert sorted(shown) == list(range(48))
+            batches.on_epoch_end()
+
+
+def test_epochs_draw_other_views_and_another_order(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    batches, _ = batches_of(separable)
+    first = batches[0][0]
+    batches.on_epoch_end()
+    assert not np.array_equal(first, batches[0][0])
+
+
+def test_every_view_is_shown_in_time(separable: tuple[np.ndarray, np.ndarray]) -> None:
+    arrays, targets = separable
+    arrays = np.broadcast_to(np.arange(3)[None, :, None], arrays.shape)
+    batches = PhotoBatches(arrays, np.arange(48), targets[:48], 48, seed=3)
+    assert set(np.unique(batches[0][0])) == {0, 1, 2}
+
+
+def test_validation_sees_plain_photos_in_order(separable: tuple[np.ndarray, np.ndarray]) -> None:
+    arrays, _ = separable
+    _, val = batches_of(separable)
+    shown = np.concatenate([val[i][0] for i in range(len(val))])
+    np.testing.assert_array_equal(shown, arrays[48:60, 0])
+
+
+def test_targets_and_weights_travel_with_their_photo(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    _, targets = separable
+    arrays = np.broadcast_to(np.arange(60)[:, None, None], (60, 3, 8))
+    weights = np.arange(48, dtype=np.float32)
+    batches = PhotoBatches(arrays, np.arange(48), targets[:48], 10, weights, seed=5)
+    activations, shown_targets, shown_weights = batches[2]
+    np.testing.assert_array_equal(activations[:, 0], shown_weights)
+    np.testing.assert_array_equal(shown_targets, targets[activations[:, 0]])
+
+
+def new_head(seed: int) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return build_head(8, [16], 0.2, 3)
+
+
+def test_fit_learns_and_is_left_at_its_best_epoch(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    train, val = batches_of(separable)
+    model = new_head(1)
+
+    phase = fit(model, train, val, "initial", load_params())
+
+    history = phase.history
+    assert history["val_loss"].iloc[-1] < history["val_loss"].iloc[0]
+    assert phase.best == history["val_loss"].argmin()
+    arrays, targets = separable
+    accuracy = np.mean(model(arrays[48:, 0]).numpy().argmax(1) == targets[48:].argmax(1))
+    assert accuracy == pytest.approx(phase.best_epoch["val_accuracy"])
+
+
+def test_fit_stops_early_and_goes_back_to_the_best_weights(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    params = load_params()
+    params = with_settings(
+        initial=params.initial.model_copy(update={"epochs": 200, "learning_rate": 0.5})
+    )
+    model = new_head(1)
+    train, val = batches_of(separable)
+
+    phase = fit(model, train, val, "initial", params)
+
+    assert len(phase.history) == phase.best + 1 + params.early_stopping.patience
+    loss = model.evaluate(val, verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(phase.best_epoch["val_loss"], rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    results = []
+    for seed in (1, 1, 2):
+        model = new_head(seed)
+        fit(model, *batches_of(separable, seed), "initial", load_params())
+        results.append(np.concatenate([weights.ravel() for weights in model.get_weights()]))
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+
+
+def test_weights_change_the_loss_that_is_trained(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """With one class's photos weighing nothing, the model never says that class."""
+    arrays, targets = separable
+    weights = np.where(targets[:48].argmax(1) == 2, 0, 1).astype(np.float32)
+    train = PhotoBatches(arrays, np.arange(48), targets[:48], 10, weights, seed=1)
+    _, val = batches_of(separable)
+    model = new_head(1)
+    fit(model, train, val, "initial", load_params())
+    said = model(arrays[:48, 0]).numpy().argmax(1)
+    assert 2 not in said
+
+
+@pytest.mark.parametrize(
+    ("monitor", "better"), [("val_loss", 0.5), ("val_accuracy", 0.9)], ids=["loss", "accuracy"]
+)
+def test_fine_tuning_must_beat_the_head_alone(monitor: str, better: float) -> None:
+    def phase(value: float) -> Phase:
+        return Phase("initial", pd.DataFrame({monitor: [value]}), best=0)
+
+    assert beats(phase(better), phase(0.7), monitor)
+    assert not beats(phase(0.7), phase(better), monitor)
+    assert not beats(phase(0.7), phase(0.7), monitor)
+
+
+def test_history_numbers_epochs_through_both_phases(tmp_path: Path) -> None:
+    columns = {"loss": [0.5, 0.4], "accuracy": [0.8, 0.9], "val_loss": [1, 1], "val_accuracy": 0}
+    phases = [Phase(name, pd.DataFrame(columns), 0) for name in ("initial", "fine_tune")]
+    write_history(tmp_path / "history.csv", phases)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    assert history["phase"].tolist() == ["initial"] * 2 + ["fine_tune"] * 2
+    assert list(history.columns) == [
+        "epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy",
+    ]  # fmt: skip

@@ -1,0 +1,262 @@
+"""Opening a dataset's archive safely, and finding and naming the photos in it."""
+
+import hashlib
+import lzma
+import stat
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from trashnet.errors import PipelineError
+from trashnet.files import atomic_folder
+from trashnet.progress import progress
+
+MAX_MEMBERS = 1_000_000
+MAX_BYTES = 20_000_000_000
+MAX_RATIO = 100
+"""Unpacked bytes for each archived byte: about 1 for photos, and 1000 for what fills disks."""
+ALWAYS_ALLOWED_BYTES = 10_000_000
+"""A small archive may unpack to so much whatever its ratio."""
+CHUNK_BYTES = 2**20
+
+
+def extract(archive: Path, target: Path, source: str) -> None:
+    """Unpack the regular files of a zip or tar archive, all of them or none.
+
+    What kind of archive it is (zip, or tar plain or under gzip, bzip2 or xz)
+    is told by its content. Sizes are counted while writing, whatever the
+    archive says about itself.
+
+    Parameters
+    ----------
+    archive : Path
+        The local file.
+    target : Path
+        The folder to write; no member lands outside it.
+    source : str
+        What errors call the archive: the address that the user knows.
+
+    Raises
+    ------
+    PipelineError
+        If it is no archive, is damaged, encrypted or too large, or if a member
+        is a link or a device, leads out of `target`, or is there twice.
+    """
+    allowed = min(MAX_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size))
+    written = 0
+    with atomic_folder(target) as partial:
+        members = progress(_members(archive, source), f"unpacking {source}", "file")
+        for count, (name, stream) in enumerate(members, start=1):
+            if count > MAX_MEMBERS:
+                raise PipelineError(f"{source} holds more than {MAX_MEMBERS:,} members.")
+            if stream is None:
+                continue
+            with _create(partial, name, source) as file:
+                while chunk := _read(stream, name, source):
+                    written += len(chunk)
+                    if written > allowed:
+                        raise PipelineError(
+                            f"{source} unpacks to more than {allowed / 1e6:,.0f} MB, over the "
+                            f"limit of {MAX_RATIO} times its own size or {MAX_BYTES / 1e9:.0f} GB; "
+                            "it may be made to fill disks."
+                        )
+                    file.write(chunk)
+
+
+def class_files(root: Path, source: str) -> dict[str, Path]:
+    """Find the photos of a dataset that has one folder a class.
+
+    Folders that only wrap the class folders are passed through. Hidden files
+    and ``__MACOSX`` are left out, and so is what lies beside the class folders.
+
+    Parameters
+    ----------
+    root : Path
+        The folder to look through.
+    source : str
+        What errors call it: the address that the user knows.
+
+    Returns
+    -------
+    dict
+        ``<class>/<path>``, POSIX, to the file, sorted by that name.
+
+    Raises
+    ------
+    PipelineError
+        If there are no class folders, or fewer than two.
+    """
+    folders = class_folders(root, source)
+    files = {
+        path.relative_to(folders[0].parent).as_posix(): path
+        for folder in folders
+        for path in _visible_files(folder)
+    }
+    for name in files:
+        # Neither a line of a hash list nor a CSV file can show these.
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+            raise PipelineError(
+                f"{source} holds {name!r}, a name with control characters or not in UTF-8; "
+                "rename that file."
+            )
+    return dict(sorted(files.items()))
+
+
+def class_folders(root: Path, source: str) -> list[Path]:
+    """Return the folders, sorted, of the first level that has two or more.
+
+    Parameters and errors are those of `class_files`.
+    """
+    level = root
+    while True:
+        folders = [path for path in sorted(level.iterdir()) if _is_class_folder(path)]
+        if len(folders) > 1:
+            return folders
+        if not folders:
+            break
+        level = folders[0]
+    if level == root:
+        raise PipelineError(
+            f"{source} has no class folders; it needs one folder of photos for each class."
+        )
+    raise PipelineError(
+        f"{source} has a single class folder, {level.relative_to(root).as_posix()}; "
+        "it needs at least two, one for each class."
+    )
+
+
+def content_sha256(files: Mapping[str, Path]) -> str:
+    """Hash what a dataset holds, apart from how it was packed.
+
+    Parameters
+    ----------
+    files : mapping
+        As `class_files` returns it.
+
+    Returns
+    -------
+    str
+        64 hex digits: the SHA-256 of one line ``<sha256 of the file>  <name>``
+        a file, sorted by name, which is what ``sha256sum`` prints.
+    """
+    digest = hashlib.sha256()
+    for name in progress(sorted(files), "hashing", "file"):
+        with files[name].open("rb") as file:
+            line = f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_class_folder(path: Path) -> bool:
+    return path.is_dir() and not _is_hidden(path.name) and any(_visible_files(path))
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(map(_is_hidden, path.relative_to(folder).parts)):
+            yield path
+
+
+def _members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | None]]:
+    """Yield the name of each member and the stream of its content, None for a folder."""
+    with _damage_named(source):
+        # A tar that ends in a zip passes for a zip, but no zip passes for a tar.
+        if tarfile.is_tarfile(archive):
+            return _tar_members(archive, source)
+        if zipfile.is_zipfile(archive):
+            return _zip_members(archive, source)
+    raise PipelineError(f"{source} is not a whole zip or tar archive; fetch or make it again.")
+
+
+def _zip_members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with _damage_named(source), zipfile.ZipFile(archive) as file:
+        for member in file.infolist():
+            if member.flag_bits & 0x1:
+                raise PipelineError(f"{source} is encrypted; pack it without a password.")
+            kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where packed on Windows
+            if member.is_dir():
+                yield member.filename, None
+            elif kind in (0, stat.S_IFREG):
+                with file.open(member) as stream:
+                    # Some Windows programs write the separator of their own system.
+                    yield member.filename.replace("\\", "/"), stream
+            else:
+                raise _not_a_file(member.filename, source)
+
+
+def _tar_members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with _damage_named(source), tarfile.open(archive) as file:
+        for member in file:
+            if member.isdir():
+                yield member.name, None
+            elif member.isfile():
+                yield member.name, file.extractfile(member)
+            else:
+                raise _not_a_file(member.name, source)
+        _check_end(file, source)
+
+
+def _check_end(file: tarfile.TarFile, source: str) -> None:
+    """Raise unless the members end in a block of zeros: tarfile takes damage for the end."""
+    unpacked: Any = file.fileobj
+    unpacked.seek(file.offset)
+    if unpacked.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise PipelineError(f"{source} is damaged or cut short; fetch or make it again.")
+
+
+def _create(folder: Path, name: str, source: str) -> IO[bytes]:
+    """Open a new file of the given name for writing, below `folder` and nowhere else."""
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts or "\0" in name:
+        raise PipelineError(
+            f"{source} holds {name!r}, which leads out of the folder it is unpacked to; "
+            "unpack it by hand, if you trust it, and pack it anew."
+        )
+    path = folder / relative
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise PipelineError(f"{source} holds {name!r} twice; pack it anew.") from None
+
+
+def _read(stream: IO[bytes], name: str, source: str) -> bytes:
+    with _damage_named(f"{source} (member {name})"):
+        return stream.read(CHUNK_BYTES)
+
+
+def _not_a_file(name: str, source: str) -> PipelineError:
+    return PipelineError(
+        f"{source} holds {name!r}, a link or a device; pack the photos themselves."
+    )
+
+
+@contextmanager
+def _damage_named(what: str) -> Iterator[None]:
+    """Turn whatever the readers of archives raise into one sentence."""
+    try:
+        yield
+    except (
+        EOFError,
+        OSError,  # bz2 and gzip
+        NotImplementedError,  # a zip's compression method
+        RuntimeError,
+        ValueError,
+        lzma.LZMAError,
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise PipelineError(
+            f"{what} cannot be unpacked ({detail}); fetch or make it again."
+        ) from None

@@ -1,0 +1,160 @@
+"""The model people use: RGB pixels in, class probabilities out, class names on board."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trashnet.errors import PipelineError
+from trashnet.files import atomic_file
+from trashnet.networks import Network
+
+MODELS = Path("models")
+CLASSES_MEMBER = "classes.json"
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time a zip can name, given to every member so that equal models are equal files."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained model as loaded from its file.
+
+    Attributes
+    ----------
+    model : keras.Model
+        RGB pixels in [0, 255], shape (n, height, width, 3), to probabilities,
+        shape (n, classes).
+    class_names : list of str
+        The class of each probability.
+    """
+
+    model: keras.Model
+    class_names: list[str]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the model takes."""
+        _, height, width, _ = self.model.input_shape
+        return height, width
+
+    def predictor(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Compile the forward pass.
+
+        Returns
+        -------
+        callable
+            Takes uint8 pixels of shape (n, height, width, 3) and returns
+            float32 probabilities of shape (n, classes).
+        """
+        # XLA runs depthwise convolutions ten times slower on a CPU.
+        forward = tf.function(
+            lambda pixels: self.model(tf.cast(pixels, tf.float32), training=False),
+            jit_compile=False,
+            input_signature=[tf.TensorSpec((None, *self.image_size, 3), tf.uint8)],
+        )
+        return lambda pixels: forward(tf.constant(pixels)).numpy()
+
+
+def classifier_file(model: str) -> Path:
+    """Return where the trained model of a backbone stands."""
+    return MODELS / f"{model}.keras"
+
+
+def build_head(channels: int, units: Sequence[int], dropout: float, classes: int) -> keras.Model:
+    """Build the trainable end: pooled features to logits.
+
+    Parameters
+    ----------
+    channels : int
+        Width of the pooled features.
+    units : sequence of int
+        Width of each hidden ReLU layer.
+    dropout : float
+        Share of units dropped before each dense layer, in [0, 1).
+    classes : int
+        Number of logits.
+    """
+    pooled = keras.Input((channels,), name="pooled")
+    hidden = pooled
+    for width in units:
+        hidden = keras.layers.Dropout(dropout)(hidden)
+        hidden = keras.layers.Dense(width, activation="relu")(hidden)
+    hidden = keras.layers.Dropout(dropout)(hidden)
+    logits = keras.layers.Dense(classes, name="logits")(hidden)
+    return keras.Model(pooled, logits, name="head")
+
+
+def join_tail_and_head(tail: keras.Model, head: keras.Model) -> keras.Model:
+    """Return the part that fine-tuning trains: activations at the cut to logits."""
+    activations = keras.Input(tail.input_shape[1:], name="activations")
+    return keras.Model(activations, head(_pool(tail(activations))))
+
+
+def assemble(network: Network, head: keras.Model) -> keras.Model:
+    """Return the whole model: pixels in [0, 255] to probabilities."""
+    pixels = keras.Input(network.trunk.input_shape[1:], name="pixels")
+    logits = head(_pool(network.tail(network.trunk(pixels))))
+    probabilities = keras.layers.Softmax(name="probabilities")(logits)
+    return keras.Model(pixels, probabilities, name="classifier")
+
+
+def save_classifier(classifier: Classifier, path: Path) -> None:
+    """Write a ``.keras`` file that also names its classes.
+
+    The same weights always give the same bytes: Keras's own file carries the
+    time of saving in its metadata and in every zip member.
+    """
+    with atomic_file(path) as partial:
+        classifier.model.save(partial)
+        members = _read_members(partial)
+        metadata = json.loads(members["metadata.json"])
+        del metadata["date_saved"]
+        members["metadata.json"] = json.dumps(metadata).encode()
+        members[CLASSES_MEMBER] = json.dumps(classifier.class_names).encode()
+        _write_members(partial, members)
+
+
+def load_classifier(path: Path) -> Classifier:
+    """Load a model written by `save_classifier`, in Keras's safe mode.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, is not such a model, or holds code (a Lambda
+        layer), which safe mode refuses to run.
+    """
+    if not path.is_file():
+        raise PipelineError(f"There is no model at {path}; train it with `dvc repro`.")
+    try:
+        with zipfile.ZipFile(path) as file:
+            class_names = json.loads(file.read(CLASSES_MEMBER))
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        raise PipelineError(
+            f"{path} is not a model that this pipeline saved ({' '.join(str(error).split())}); "
+            "train it again with `dvc repro`."
+        ) from None
+    return Classifier(model, class_names)
+
+
+def _pool(feature_map: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.layers.GlobalAveragePooling2D(name="pool")(feature_map)
+
+
+def _read_members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def _write_members(path: Path, members: dict[str, bytes]) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in members.items():
+            file.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), content)
+    path.write_bytes(buffer.getvalue())

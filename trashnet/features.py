@@ -1,0 +1,100 @@
+"""The folder ``data/features/<Model>``: what the frozen network said of every photo and view."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+
+from trashnet.errors import PipelineError
+
+FEATURES = Path("data/features")
+
+TRUNK = "trunk.npy"
+POOLED = "pooled.npy"
+PHOTOS = "photos.csv"
+WEIGHTS = "backbone.weights.h5"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Cached outputs of one backbone; row i belongs to photo ``paths[i]``.
+
+    Attributes
+    ----------
+    paths : list of str
+        ``<class>/<file>``, n photos in the manifest's order.
+    trunk : memory-mapped array, shape (n, 1 + views, h, w, c)
+        Activations at the cut, float16, or uint8 pixels where the cut is the
+        input. View 0 is the plain photo.
+    pooled : memory-mapped float32 array, shape (n, 1 + views, c)
+        The frozen tail's output, averaged over positions.
+    """
+
+    paths: list[str]
+    trunk: np.ndarray
+    pooled: np.ndarray
+
+
+def features_folder(model: str) -> Path:
+    """Return the folder that holds a backbone's features and the weights that made them."""
+    return FEATURES / model
+
+
+def open_features(model: str) -> Features:
+    """Map a backbone's features into memory; nothing is read until it is indexed."""
+    folder = features_folder(model)
+    paths = pd.read_csv(folder / PHOTOS, dtype="str", keep_default_na=False)["path"].tolist()
+    trunk = np.load(folder / TRUNK, mmap_mode="r")
+    pooled = np.load(folder / POOLED, mmap_mode="r")
+    return Features(paths, trunk, pooled)
+
+
+class FeatureWriter:
+    """Fills the two arrays of a new features folder in order, photo by photo."""
+
+    def __init__(self, folder: Path, photos: int) -> None:
+        self._folder = folder
+        self._photos = photos
+        self._arrays: dict[str, np.ndarray] = {}
+        self._written = 0
+
+    def append(self, trunk: np.ndarray, pooled: np.ndarray) -> None:
+        """Append some photos' outputs.
+
+        Parameters
+        ----------
+        trunk : array, shape (photos, 1 + views, h, w, c)
+            float32 activations, stored as float16, or uint8 pixels.
+        pooled : float32 array, shape (photos, 1 + views, c)
+
+        Raises
+        ------
+        PipelineError
+            If a value is not finite or too large for float16 (65,504).
+        """
+        if trunk.dtype != np.uint8:
+            _check_range(trunk, np.float16)
+            trunk = trunk.astype(np.float16)
+        _check_range(pooled, np.float32)
+        rows = slice(self._written, self._written + len(trunk))
+        for name, values in ((TRUNK, trunk), (POOLED, pooled)):
+            self._array(name, values)[rows] = values
+        self._written += len(trunk)
+
+    def _array(self, name: str, like: np.ndarray) -> np.ndarray:
+        if name not in self._arrays:
+            self._arrays[name] = open_memmap(
+                self._folder / name, "w+", like.dtype, (self._photos, *like.shape[1:])
+            )
+        return self._arrays[name]
+
+
+def _check_range(values: np.ndarray, dtype: type[np.floating]) -> None:
+    largest = float(np.abs(values).max())
+    if not largest <= float(np.finfo(dtype).max):
+        raise PipelineError(
+            f"The frozen network's activations reach {largest}, beyond what {dtype.__name__} "
+            "features hold; check that datasets.<name>.pretrained holds this backbone's weights."
+        )

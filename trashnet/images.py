@@ -1,0 +1,167 @@
+"""The one way from an image file to pixels: training, evaluation, the app and the command line."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from trashnet.errors import PipelineError
+
+MAX_PIXELS = 64_000_000
+"""Largest width x height that is decoded: a small file can unpack to more than the memory holds."""
+
+_FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+
+
+class ImageError(PipelineError):
+    """A file that cannot be used as a photo."""
+
+
+class NotAnImageError(ImageError):
+    """A file that is neither JPEG nor PNG, whatever its name says."""
+
+
+class UnreadableImageError(ImageError):
+    """A JPEG or PNG that is broken, cut short or too large."""
+
+
+def read_image(source: Path | BinaryIO) -> Image.Image:
+    """Decode a photo in full, upright and in RGB.
+
+    Grey, palette, CMYK and 16-bit images are converted, transparency is laid
+    on white, EXIF rotation is applied, and of an animated PNG the first frame
+    is taken.
+
+    Parameters
+    ----------
+    source : Path or binary file
+        A JPEG or PNG file, told by its content and not by its name.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode RGB.
+
+    Raises
+    ------
+    NotAnImageError
+        If the content is neither JPEG nor PNG.
+    UnreadableImageError
+        If it cannot be decoded in full or has more than `MAX_PIXELS` pixels.
+    OSError
+        If the file itself cannot be opened or read.
+    """
+    name = str(source) if isinstance(source, Path) else "The file"
+    content = source.read_bytes() if isinstance(source, Path) else source.read()
+    if not content.startswith(_FIRST_BYTES):
+        raise NotAnImageError(
+            f"{name} is neither a JPEG nor a PNG image; convert it to one of them or leave it out."
+        )
+    try:
+        image = Image.open(BytesIO(content), formats=["JPEG", "PNG"])
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
+        return _to_rgb(_upright(image))
+    except Image.DecompressionBombError:
+        raise UnreadableImageError(
+            f"{name} has more than {MAX_PIXELS // 10**6} million pixels; scale it down."
+        ) from None
+    except UnidentifiedImageError:
+        fault = "its header is broken"
+    except Exception as error:  # Pillow passes on whatever its parsers meet in broken bytes
+        fault = str(error)
+    raise UnreadableImageError(
+        f"{name} cannot be decoded in full ({fault}); fetch it again or leave it out."
+    )
+
+
+def resize(image: Image.Image, image_size: Sequence[int]) -> np.ndarray:
+    """Stretch an image to the size that a network sees, with antialiasing and without cropping.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Mode RGB.
+    image_size : sequence of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width, 3), uint8.
+    """
+    height, width = image_size
+    return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def load_pixels(source: Path | BinaryIO, image_size: Sequence[int]) -> np.ndarray:
+    """Read a photo and stretch it to `image_size`: see `read_image` and `resize`.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width, 3), uint8.
+    """
+    return resize(read_image(source), image_size)
+
+
+def load_batches(
+    paths: Sequence[Path], image_size: Sequence[int], batch_size: int
+) -> Iterator[np.ndarray]:
+    """Load photos in order, decoding the next batch while the caller works on one.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The photos.
+    image_size : sequence of int
+        Height and width in pixels.
+    batch_size : int
+        Photos a batch; the last batch holds what is left.
+
+    Yields
+    ------
+    ndarray
+        Shape (photos, height, width, 3), uint8.
+
+    Raises
+    ------
+    ImageError
+        If a photo cannot be used, when its batch is due.
+    """
+    load = partial(load_pixels, image_size=image_size)
+    # Threads are enough: Pillow decodes and resizes without holding the interpreter's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        in_work: deque[Iterator[np.ndarray]] = deque()
+        for start in range(0, len(paths), batch_size):
+            in_work.append(pool.map(load, paths[start : start + batch_size]))
+            if len(in_work) > 1:
+                yield np.stack(list(in_work.popleft()))
+        if in_work:
+            yield np.stack(list(in_work.popleft()))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF data hides how the camera was held, but the photo is there
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow's own conversion of 16-bit grey to RGB clips at 255.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert("RGB")

@@ -1,0 +1,199 @@
+"""Backbones of Keras Applications, cut into a frozen trunk and a tail that may learn."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trashnet.backbones import BACKBONES
+from trashnet.errors import PipelineError
+from trashnet.litert import convert, make_runner
+from trashnet.weights import random_weights_seed
+
+Runner = Callable[[np.ndarray], list[np.ndarray]]
+
+
+class Network(NamedTuple):
+    """A backbone in two parts; trunk then tail is the whole.
+
+    Attributes
+    ----------
+    trunk : keras.Model
+        RGB pixels, float32 in [0, 255], shape (n, height, width, 3), to the
+        activations at the cut. Never trained.
+    tail : keras.Model
+        Activations at the cut to the last feature map, shape (n, h, w, c).
+        The layers that may learn are trainable, all others are frozen.
+    """
+
+    trunk: keras.Model
+    tail: keras.Model
+
+
+def build_backbone(name: str, image_size: Sequence[int], weights: Path) -> keras.Model:
+    """Build a backbone without its classifier and load its weights.
+
+    Parameters
+    ----------
+    name : str
+        A key of `BACKBONES`.
+    image_size : sequence of two int
+        Height and width in pixels.
+    weights : Path
+        A Keras ``.weights.h5`` file, or one that only names the seed of random
+        weights.
+
+    Raises
+    ------
+    PipelineError
+        If the file does not fit the backbone.
+    """
+    seed = random_weights_seed(weights)
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    architecture = getattr(keras.applications, name)
+    backbone = architecture(include_top=False, weights=None, input_shape=(*image_size, 3))
+    if seed is None:
+        try:
+            backbone.load_weights(weights)
+        except (ValueError, KeyError, OSError) as error:
+            raise PipelineError(
+                f"{weights} does not hold weights of keras.applications.{name} without its top "
+                f"({' '.join(str(error).split())}); point datasets.<name>.pretrained elsewhere."
+            ) from None
+    return backbone
+
+
+def scale_pixels(name: str, pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Scale pixels in [0, 255] to what the backbone's Keras model expects as input."""
+    if BACKBONES[name].rescales_itself:
+        return pixels
+    return keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale_pixels")(pixels)
+
+
+def cut_network(name: str, backbone: keras.Model, trainable_layers: int) -> Network:
+    """Cut a backbone at the last point below the layers that learn where one tensor crosses.
+
+    Parameters
+    ----------
+    name : str
+        A key of `BACKBONES`.
+    backbone : keras.Model
+        From `build_backbone`; its layers are shared with the result, and their
+        ``trainable`` flags are set.
+    trainable_layers : int
+        How many of the backbone's last layers may learn. All of them, or more,
+        puts the cut at the pixels; 0 puts it at the last feature map. Batch
+        norm stays frozen everywhere: only ``trainable = False`` on the layer
+        itself holds under Keras 3's ``fit``.
+    """
+    _freeze_all_but(backbone, trainable_layers)
+    cut = _cut_tensor(backbone, trainable_layers)
+    pixels = keras.Input(backbone.input_shape[1:], name="pixels")
+    if cut is backbone.input:
+        trunk = keras.Model(pixels, pixels, name="trunk")
+        tail = keras.Model(pixels, backbone(scale_pixels(name, pixels)), name="tail")
+    else:
+        below = keras.Model(backbone.input, cut, name="below_cut")
+        trunk = keras.Model(pixels, below(scale_pixels(name, pixels)), name="trunk")
+        if cut is backbone.output:
+            cut = keras.Input(cut.shape[1:], name="features")
+            tail = keras.Model(cut, cut, name="tail")
+        else:
+            tail = keras.Model(cut, backbone.output, name="tail")
+    return Network(trunk, tail)
+
+
+def set_batch_norm_statistics(name: str, backbone: keras.Model, pixels: np.ndarray) -> None:
+    """Set every batch norm's mean and variance to those of one batch of photos.
+
+    Random weights with untouched statistics give activations of 1e-13 or 100,
+    depending on the backbone; so set, they are of order one.
+
+    Parameters
+    ----------
+    name : str
+        A key of `BACKBONES`.
+    backbone : keras.Model
+        Changed in place.
+    pixels : uint8 array, shape (n, height, width, 3)
+    """
+    norms = [
+        layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    usual_momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.trainable = True
+        norm.momentum = 0.0
+    source = keras.Input(backbone.input_shape[1:])
+    whole = keras.Model(source, backbone(scale_pixels(name, source)))
+    whole(pixels.astype("float32"), training=True)
+    for norm, momentum in zip(norms, usual_momenta, strict=True):
+        norm.momentum = momentum
+
+
+def compile_inference(name: str, model: keras.Model) -> Runner:
+    """Return the fastest way to run a frozen network on batches of pixels.
+
+    Parameters
+    ----------
+    name : str
+        The backbone that the model contains; it decides the runtime.
+    model : keras.Model
+        Pixels to one or more outputs.
+
+    Returns
+    -------
+    callable
+        Takes uint8 pixels of shape (n, height, width, 3), any n, and returns
+        the model's outputs as a list of float32 arrays.
+    """
+    if BACKBONES[name].runtime == "litert":
+        return make_runner(convert(model))
+    forward = tf.function(lambda pixels: model(pixels, training=False), jit_compile=False)
+
+    def run(pixels: np.ndarray) -> list[np.ndarray]:
+        outputs = forward(tf.cast(pixels, tf.float32))
+        return [output.numpy() for output in tf.nest.flatten(outputs)]
+
+    return run
+
+
+def _freeze_all_but(backbone: keras.Model, trainable_layers: int) -> None:
+    first_trainable = len(backbone.layers) - trainable_layers
+    for position, layer in enumerate(backbone.layers):
+        frozen = isinstance(layer, keras.layers.BatchNormalization) or position < first_trainable
+        layer.trainable = not frozen
+
+
+def _cut_tensor(backbone: keras.Model, trainable_layers: int) -> keras.KerasTensor:
+    if trainable_layers == 0:
+        return backbone.output
+    if trainable_layers >= len(backbone.layers):
+        return backbone.input
+    operations = backbone.operations
+    above = operations.index(backbone.layers[-trainable_layers])
+    while len(crossing := _tensors_crossing(operations, above)) > 1:
+        above -= 1
+    return crossing[0]
+
+
+def _tensors_crossing(operations: list[keras.Operation], above: int) -> list[keras.KerasTensor]:
+    """Return the tensors that operations from position `above` on take from those before it."""
+    below = {id(operation) for operation in operations[:above]}
+    tensors = {
+        id(tensor): tensor
+        for operation in operations[above:]
+        for tensor in _inputs(operation)
+        if id(tensor._keras_history.operation) in below
+    }
+    return list(tensors.values())
+
+
+def _inputs(operation: keras.Operation) -> list[keras.KerasTensor]:
+    # Each backbone was built once, so its operations were called once: node 0.
+    inputs: list[keras.KerasTensor] = operation._inbound_nodes[0].input_tensors
+    return inputs

@@ -1,0 +1,45 @@
+"""Where backbone weights stand, and what stands there for `pretrained: none`."""
+
+from pathlib import Path
+
+import h5py
+
+from trashnet.errors import PipelineError
+from trashnet.files import atomic_file
+
+PRETRAINED = Path("data/pretrained")
+RANDOM_WEIGHTS_SEED = 20161208
+"""Seed of the weights drawn for `pretrained: none`; apart from every training seed."""
+
+
+def weights_file(model: str) -> Path:
+    """Return where `pretrained` keeps the weights of a backbone."""
+    return PRETRAINED / f"{model}.weights.h5"
+
+
+def write_random_weights_note(path: Path) -> None:
+    """Write a weights file that holds no layer, only the seed to draw them all from.
+
+    Half a gigabyte of noise for seven backbones would be written, hashed and
+    read for nothing: the seed stands for it.
+    """
+    with atomic_file(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["random_weights_seed"] = RANDOM_WEIGHTS_SEED
+
+
+def random_weights_seed(path: Path) -> int | None:
+    """Return the seed that a weights file stands for, or None if it holds real weights.
+
+    Raises
+    ------
+    PipelineError
+        If the file is not HDF5.
+    """
+    if not h5py.is_hdf5(path):
+        raise PipelineError(
+            f"{path} is not an HDF5 weights file; point datasets.<name>.pretrained at a folder "
+            "or URL with Keras's <Model>.weights.h5 files."
+        )
+    with h5py.File(path, "r") as file:
+        seed = file.attrs.get("random_weights_seed")
+    return None if seed is None else int(seed)
