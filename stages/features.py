@@ -58,8 +58,8 @@ def main(model: str) -> None:
         save_weights_as_used(backbone, weights_file(model), folder / WEIGHTS)
     seconds = time.perf_counter() - started
     log(
-        f"{model}: {len(photos)} photos in {pixels.shape[1]} views each, the plain one included, cut at "
-        f"{network.tail.input_shape[1:]}, {seconds:.0f} s"
+        f"{model}: {len(photos)} photos in {pixels.shape[1]} views each, the plain one included, "
+        f"cut at {network.tail.input_shape[1:]}, {seconds:.0f} s"
     )
 
 
