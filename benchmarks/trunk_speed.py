@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from trashnet.backbones import BACKBONES
 from trashnet.litert import convert, make_runner
-from trashnet.networks import build_backbone, cut_network, set_batch_norm_statistics
+from trashnet.networks import build_backbone, cut_network, settle_random_weights
 from trashnet.weights import write_random_weights_note
 
 BATCH_SIZE = 32
@@ -48,7 +48,7 @@ def compare(name: str, image_size: tuple[int, int]) -> None:
         weights = Path(folder) / "random.weights.h5"
         write_random_weights_note(weights)
         backbone = build_backbone(name, image_size, weights)
-    set_batch_norm_statistics(name, backbone, pixels)
+    settle_random_weights(name, backbone, pixels)
     trunk = cut_network(name, backbone, TRAINABLE_LAYERS).trunk
 
     forward = tf.function(lambda batch: trunk(batch, training=False), jit_compile=False)

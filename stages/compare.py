@@ -1,18 +1,20 @@
 """Say which model is better, and how sure that is."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, write_json, write_text
 from trashnet.metrics import holm, mcnemar, read_predictions, wilson_interval
-from trashnet.params import Params, load_params
+from trashnet.params import load_params
 from trashnet.stage import log, run_stage
 
 METRICS = Path("metrics")
@@ -22,6 +24,16 @@ CHANCE = 0.05
 """From this p value on, a difference may be chance."""
 
 
+class Header(NamedTuple):
+    """What the numbers depend on and a reader must know."""
+
+    dataset: str
+    split: str
+    weights: str
+    seed: int
+    test_photos: int
+
+
 def main() -> None:
     """Write reports/comparison.csv, .json, .md and .png on the models that params.yaml names."""
     params = load_params()
@@ -29,7 +41,13 @@ def main() -> None:
     correct = read_correctness(params.models)
     comparison = compare(metrics, correct)
     verdict = judge(comparison["Model"].tolist(), correct)
-    header = describe(params, len(correct))
+    header = Header(
+        dataset=params.dataset,
+        split=params.split.method,
+        weights=params.data.pretrained,
+        seed=params.seed,
+        test_photos=len(correct),
+    )
 
     with atomic_file(REPORT.with_suffix(".csv")) as partial:
         comparison.to_csv(partial, index=False)
@@ -146,54 +164,46 @@ def judge(models: list[str], correct: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def describe(params: Params, test_photos: int) -> dict[str, str | int]:
-    """Return what the numbers depend on and a reader must know."""
-    return {
-        "dataset": params.dataset,
-        "split": params.split.method,
-        "weights": params.data.pretrained,
-        "seed": params.seed,
-        "test_photos": test_photos,
-    }
-
-
-def as_json(
-    header: dict[str, str | int], comparison: pd.DataFrame, verdict: pd.DataFrame
-) -> dict[str, Any]:
-    """Return the comparison with its header, nested by model in the table's order."""
-    keys = {column: column.lower().replace(" ", "_").replace("-", "_") for column in comparison}
+def as_json(header: Header, comparison: pd.DataFrame, verdict: pd.DataFrame) -> dict[str, Any]:
+    """Return the header, and below it the comparison by model in the table's order."""
+    keys = {column: re.sub("[ -]", "_", column.lower()) for column in comparison}
     models = comparison.rename(columns=keys).set_index("model").to_dict("index")
     for row in verdict.itertuples():
         models[row.model]["points_from_best"] = round(row.difference, 6)
         models[row.model]["p_holm"] = round(row.p, 6)
-    return header | {"models": models}
+    return header._asdict() | {"models": models}
 
 
-def as_markdown(
-    header: dict[str, str | int], comparison: pd.DataFrame, verdict: pd.DataFrame
-) -> str:
+def as_markdown(header: Header, comparison: pd.DataFrame, verdict: pd.DataFrame) -> str:
     """Return the report that people read."""
     lines = [
         "# Comparison of the models",
         "",
-        f"Dataset {header['dataset']} ({header['test_photos']} test photos), "
-        f"split {header['split']}, pretrained weights {header['weights']}, "
-        f"training seed {header['seed']}.",
+        f"Dataset {header.dataset} ({header.test_photos} test photos), split {header.split}, "
+        f"pretrained weights {header.weights}, training seed {header.seed}.",
         "",
         *markdown_table(comparison),
         "",
-        "Sorted by best validation accuracy: the test split must not pick the winner. In brackets "
-        "the 95% Wilson interval: how far the draw of the test photos may have moved the figure; "
-        "another training seed would move it as well.",
+        "Sorted by best validation accuracy: the test split must not pick the winner.",
+        "In brackets the 95% Wilson interval: how far the draw of the test photos may have moved",
+        "the figure; another training seed would move it as well.",
+        "",
+        f"![Accuracy with its interval, and recall by class]({REPORT.name}.png)",
     ]
     if not verdict.empty:
-        winner = comparison["Model"].iloc[0]
-        lines += ["", "## Is the difference chance?", "", summary_sentence(winner, verdict), ""]
-        lines += [f"- {sentence(row, header['test_photos'])}" for row in verdict.itertuples()]
         lines += [
             "",
-            "p: McNemar's exact test on the photos that only one of the two models has right, "
-            f"corrected for {len(verdict)} comparison{'s' * (len(verdict) > 1)} by Holm's method.",
+            "## Is the difference chance?",
+            "",
+            summary(comparison["Model"].iloc[0], verdict),
+            "",
+            *(
+                f"- {sentence(row.model, row.difference, row.p, header.test_photos)}"
+                for row in verdict.itertuples()
+            ),
+            "",
+            "p: McNemar's exact test on the photos that only one of the two models has right,",
+            "corrected by Holm's method for the number of comparisons.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -240,32 +250,35 @@ def markdown_table(comparison: pd.DataFrame) -> list[str]:
     ]
 
 
-def summary_sentence(winner: str, verdict: pd.DataFrame) -> str:
-    """Say in one sentence how far the test photos bear out the choice."""
-    beyond_chance = verdict["p"] < CHANCE
-    lower = int((beyond_chance & (verdict["difference"] < 0)).sum())
-    higher = int((beyond_chance & (verdict["difference"] > 0)).sum())
+def summary(winner: str, verdict: pd.DataFrame) -> str:
+    """Say how far the test photos bear out the choice by validation."""
+    certain = verdict[verdict["p"] < CHANCE]
+    worse = ", ".join(certain.loc[certain["difference"] < 0, "model"]) or "none"
+    better = ", ".join(certain.loc[certain["difference"] > 0, "model"]) or "none"
+    if certain.empty:
+        return f"{winner} is best on validation; on test, chance may explain every difference."
     return (
-        f"{winner} is best on validation; of the {len(verdict)} others the test photos show "
-        f"{lower} to be worse, {higher} to be better, and leave {len(verdict) - lower - higher} "
-        "open."
+        f"{winner} is best on validation. On test, by more than chance, "
+        f"these are worse: {worse}; these are better: {better}."
     )
 
 
-def sentence(row: Any, test_photos: int | str) -> str:
-    """Say in one sentence how a model did against the winner."""
-    points = f"{abs(row.difference):.1f} points {'lower' if row.difference < 0 else 'higher'}"
-    p = "p < 0.001" if row.p < 0.001 else f"p = {row.p:.2g}"
+def sentence(model: str, difference: float, p: float, test_photos: int) -> str:
+    """Say how a model did against the winner; `difference` is in percentage points."""
+    if difference == 0:
+        return f"{model} has as many of the {test_photos} test photos right."
+    points = f"{abs(difference):.1f} points {'lower' if difference < 0 else 'higher'}"
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    verdict = "that is hardly chance" if p < CHANCE else "that may be chance"
     return (
-        f"{row.model} is {'level' if row.difference == 0 else points} on the {test_photos} test "
-        f"photos; {p} after Holm's correction: that "
-        f"{'is hardly' if row.p < CHANCE else 'may be'} chance."
+        f"{model} is {points} on the {test_photos} test photos; "
+        f"{shown} after Holm's correction: {verdict}."
     )
 
 
 def draw(
     path: Path,
-    header: dict[str, str | int],
+    header: Header,
     comparison: pd.DataFrame,
     metrics: dict[str, dict[str, Any]],
 ) -> None:
@@ -277,7 +290,7 @@ def draw(
     )
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4, 0.65 * recall.shape[1]])
     figure.suptitle(
-        f"{header['dataset']}, split {header['split']}, {header['test_photos']} test photos",
+        f"{header.dataset}, split {header.split}, {header.test_photos} test photos",
         fontsize=11,
     )
     draw_accuracy(left, comparison)
@@ -286,7 +299,7 @@ def draw(
         figure.savefig(partial, dpi=100)
 
 
-def draw_accuracy(axes: Any, comparison: pd.DataFrame) -> None:
+def draw_accuracy(axes: Axes, comparison: pd.DataFrame) -> None:
     """Draw test accuracy with its interval, and validation accuracy, which sorts the models."""
     rows = np.arange(len(comparison))
     test = comparison["Test Accuracy"]
@@ -302,7 +315,7 @@ def draw_accuracy(axes: Any, comparison: pd.DataFrame) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=9)
 
 
-def draw_recall(axes: Any, recall: pd.DataFrame) -> None:
+def draw_recall(axes: Axes, recall: pd.DataFrame) -> None:
     """Draw each class's recall as a coloured cell with its number."""
     axes.imshow(recall, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     axes.set_xticks(range(recall.shape[1]), recall.columns, rotation=30, ha="right")

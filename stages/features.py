@@ -19,7 +19,7 @@ from trashnet.networks import (
     build_backbone,
     compile_inference,
     cut_network,
-    set_batch_norm_statistics,
+    settle_random_weights,
 )
 from trashnet.params import load_params
 from trashnet.progress import progress_bar
@@ -27,7 +27,7 @@ from trashnet.stage import log, run_model_stage
 from trashnet.views import AUGMENTED, iterate_views
 from trashnet.weights import random_weights_seed, weights_file
 
-PHOTOS_TO_SET_BATCH_NORM = 128
+PHOTOS_TO_SETTLE_ON = 64
 IMAGES_PER_RUN = 32
 """Photos and views that pass the trunk together: enough to keep its kernels busy."""
 
@@ -42,7 +42,7 @@ def main(model: str) -> None:
 
     backbone = build_backbone(model, image_size, weights_file(model))
     if random_weights_seed(weights_file(model)) is not None:
-        set_batch_norm_statistics(model, backbone, spread_photos(photos, image_size))
+        settle_random_weights(model, backbone, spread_photos(photos, image_size))
     network = cut_network(model, backbone, params.fine_tune.layers)
     run = compile_inference(model, with_pooled_output(network))
 
@@ -64,8 +64,8 @@ def main(model: str) -> None:
 
 
 def spread_photos(photos: list[str], image_size: Sequence[int]) -> np.ndarray:
-    """Return up to 128 plain photos, evenly spread over the classes."""
-    step = -(-len(photos) // PHOTOS_TO_SET_BATCH_NORM)
+    """Return up to 64 plain photos, evenly spread over the classes."""
+    step = -(-len(photos) // PHOTOS_TO_SETTLE_ON)
     paths = [IMAGES / photo for photo in photos[::step]]
     return np.concatenate(list(load_batches(paths, image_size, batch_size=len(paths))))
 

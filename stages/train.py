@@ -119,9 +119,8 @@ def main(model: str) -> None:
     backbone = build_backbone(model, params.data.image_size, weights_as_used)
     network = cut_network(model, backbone, params.fine_tune.layers)
     keras.utils.set_random_seed(params.seed)
-    head = build_head(
-        features.pooled.shape[-1], params.head.units, params.head.dropout, len(classes)
-    )
+    examples = features.pooled[splits["split"] == "train"].reshape(-1, features.pooled.shape[-1])
+    head = build_head(examples, params.head.units, params.head.dropout, len(classes))
 
     kept = initial = fit(
         head, *train_and_val_batches(features.pooled, splits, classes, params), "initial", params

@@ -17,7 +17,7 @@ from trashnet.classifier import (
     save_classifier,
 )
 from trashnet.errors import PipelineError
-from trashnet.networks import Network, build_backbone, cut_network, set_batch_norm_statistics
+from trashnet.networks import Network, build_backbone, cut_network, settle_random_weights
 from trashnet.weights import write_random_weights_note
 
 IMAGE_SIZE = (48, 64)
@@ -37,9 +37,10 @@ def parts(
     weights = tmp_path_factory.mktemp("weights") / "random.weights.h5"
     write_random_weights_note(weights)
     backbone = build_backbone("MobileNetV3Small", IMAGE_SIZE, weights)
-    set_batch_norm_statistics("MobileNetV3Small", backbone, pixels)
+    settle_random_weights("MobileNetV3Small", backbone, pixels)
     trunk, tail = cut_network("MobileNetV3Small", backbone, 20)
-    return trunk, tail, build_head(tail.output_shape[-1], [16], 0.2, len(CLASSES))
+    examples = np.random.default_rng(0).normal(2, 0.2, (50, tail.output_shape[-1]))
+    return trunk, tail, build_head(examples, [16], 0.2, len(CLASSES))
 
 
 @pytest.fixture(scope="module")

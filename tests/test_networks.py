@@ -14,7 +14,7 @@ from trashnet.networks import (
     compile_inference,
     cut_network,
     scale_pixels,
-    set_batch_norm_statistics,
+    settle_random_weights,
 )
 from trashnet.weights import write_random_weights_note
 
@@ -54,7 +54,7 @@ class Built(NamedTuple):
 @pytest.fixture(scope="module", params=BACKBONES)
 def built(request: pytest.FixtureRequest, random_weights: Path, pixels: np.ndarray) -> Built:
     backbone = build_backbone(request.param, IMAGE_SIZE, random_weights)
-    set_batch_norm_statistics(request.param, backbone, pixels)
+    settle_random_weights(request.param, backbone, pixels)
     return Built(request.param, backbone)
 
 
@@ -135,7 +135,7 @@ def test_exactly_the_last_layers_learn_but_for_batch_norm(random_weights: Path) 
 @pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small"])
 def test_litert_agrees_with_keras(name: str, random_weights: Path, pixels: np.ndarray) -> None:
     backbone = build_backbone(name, IMAGE_SIZE, random_weights)
-    set_batch_norm_statistics(name, backbone, pixels)
+    settle_random_weights(name, backbone, pixels)
     trunk = cut_network(name, backbone, 20).trunk
     expected = trunk(pixels.astype("float32"), training=False).numpy()
 
@@ -148,7 +148,7 @@ def test_litert_agrees_with_keras(name: str, random_weights: Path, pixels: np.nd
 
 def test_outputs_keep_their_order_in_litert(random_weights: Path, pixels: np.ndarray) -> None:
     backbone = build_backbone("MobileNet", IMAGE_SIZE, random_weights)
-    set_batch_norm_statistics("MobileNet", backbone, pixels)
+    settle_random_weights("MobileNet", backbone, pixels)
     network = cut_network("MobileNet", backbone, 20)
     pooled = keras.layers.GlobalAveragePooling2D()(network.tail(network.trunk.output))
     model = keras.Model(network.trunk.input, [network.trunk.output, pooled])

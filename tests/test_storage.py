@@ -2,24 +2,30 @@
 
 import importlib.util
 import io
+import itertools
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO, ClassVar
 
 import fsspec
-import gcsfs
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from gcp_storage_emulator.server import HANDLERS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trashnet import storage
 from trashnet.errors import PipelineError
 from trashnet.storage import fetch_file, fetch_folder, is_folder, list_files
+
+PutObject = Callable[[str, bytes], None]
 
 
 class FlakyStore(fsspec.AbstractFileSystem):
@@ -101,15 +107,28 @@ def test_whatever_breaks_every_byte_arrives_once(
 def test_replaced_object_is_not_mixed_with_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    FlakyStore.holds(b"old" * 20, breaks_at=[30])
+    FlakyStore.holds(b"old" * 20, breaks_at=[40])
 
     def replace_meanwhile(store: FlakyStore) -> None:
-        FlakyStore.holds(b"new" * 10, breaks_at=[])
+        FlakyStore.holds(b"new" * 5, breaks_at=[])
 
     monkeypatch.setattr(FlakyStore, "invalidate_cache", replace_meanwhile, raising=False)
     fetch_file("flaky://it", tmp_path / "it")
 
-    assert (tmp_path / "it").read_bytes() == b"new" * 10
+    assert (tmp_path / "it").read_bytes() == b"new" * 5
+
+
+def test_patience_begins_anew_with_every_new_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twenty_seconds_a_look = itertools.count(step=20)
+    clock = SimpleNamespace(monotonic=lambda: next(twenty_seconds_a_look), sleep=time.sleep)
+    monkeypatch.setattr(storage, "time", clock)
+    FlakyStore.holds(bytes(100), breaks_at=[20, 40, 60, 80])
+
+    fetch_file("flaky://it", tmp_path / "it")
+
+    assert (tmp_path / "it").read_bytes() == bytes(100)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -180,6 +199,17 @@ def test_local_folder_with_all_that_is_in_it(tmp_path: Path) -> None:
     assert contents(tmp_path / "copy") == {"glass/1 a.jpg": b"one", "glass/old/ü.jpg": b"two"}
 
 
+def test_class_folders_may_be_links(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").write_bytes(b"one")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "glass").symlink_to(tmp_path / "elsewhere")
+
+    fetch_folder(str(tmp_path / "set"), tmp_path / "copy")
+
+    assert contents(tmp_path / "copy") == {"glass/1.jpg": b"one"}
+
+
 def test_folders_are_told_from_files(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
@@ -206,7 +236,7 @@ def test_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_name_that_leads_out_of_a_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = {"/set/../../evil": {}}
+    names: dict[str, Any] = {"/set/../../evil": {}}
     monkeypatch.setattr(MemoryFileSystem, "find", lambda store, path, **options: names)
 
     with pytest.raises(PipelineError, match=r"'\.\./\.\./evil' leads out of the folder"):
@@ -242,7 +272,7 @@ def test_wrong_address_is_explained(url: str, reason: str, tmp_path: Path) -> No
 
 @pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
 def test_missing_package_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="not installed .*s3fs"):
+    with pytest.raises(PipelineError, match=r"not installed .*s3fs"):
         fetch_file("s3://bucket/dataset.zip", tmp_path / "it")
 
 
@@ -308,9 +338,9 @@ def test_unreachable_host_is_named(tmp_path: Path) -> None:
         fetch_file("http://127.0.0.1:9/dataset.zip", tmp_path / "it")
 
 
-def test_object_comes_out_of_a_bucket(bucket: gcsfs.GCSFileSystem, tmp_path: Path) -> None:
-    content = os.urandom(10_000)
-    bucket.pipe_file("photos/Müll 1.zip", content)
+def test_object_comes_out_of_a_bucket(put_object: PutObject, tmp_path: Path) -> None:
+    content = os.urandom(1000)
+    put_object("Müll 1.zip", content)
 
     fetch_file("gs://photos/Müll 1.zip", tmp_path / "it")
 
@@ -318,21 +348,29 @@ def test_object_comes_out_of_a_bucket(bucket: gcsfs.GCSFileSystem, tmp_path: Pat
 
 
 @pytest.mark.parametrize("url", ["gs://photos/my set", "gs://photos/my set/"])
-def test_prefix_comes_out_of_a_bucket(
-    url: str, bucket: gcsfs.GCSFileSystem, tmp_path: Path
-) -> None:
+def test_prefix_comes_out_of_a_bucket(url: str, put_object: PutObject, tmp_path: Path) -> None:
     objects = {f"glass/{number} ä.jpg": bytes([number]) for number in range(20)}
     for name, content in objects.items():
-        bucket.pipe_file(f"photos/my set/{name}", content)
-    bucket.pipe_file("photos/another set/paper/1.jpg", b"not wanted")
+        put_object(f"my set/{name}", content)
+    put_object("another set/paper/1.jpg", b"not wanted")
 
     fetch_folder(url, tmp_path / "copy")
 
     assert contents(tmp_path / "copy") == objects
 
 
-def test_whole_bucket_is_a_folder(bucket: gcsfs.GCSFileSystem, tmp_path: Path) -> None:
-    bucket.pipe_file("photos/glass/1.jpg", b"one")
+def test_whole_bucket_is_a_folder_for_anyone(
+    put_object: PutObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_object("glass/1.jpg", b"one")
+
+    def deny(request: Any, response: Any, store: Any) -> None:
+        """Answer as Google does when a stranger asks about a bucket, not about its objects."""
+        response.status = HTTPStatus.UNAUTHORIZED
+
+    for pattern, handlers in HANDLERS:
+        if pattern.endswith(r"/b/(?P<bucket_name>[-.\w]+)$"):
+            monkeypatch.setitem(handlers, "GET", deny)
 
     assert is_folder("gs://photos")
     fetch_folder("gs://photos", tmp_path / "copy")
@@ -340,15 +378,15 @@ def test_whole_bucket_is_a_folder(bucket: gcsfs.GCSFileSystem, tmp_path: Path) -
     assert contents(tmp_path / "copy") == {"glass/1.jpg": b"one"}
 
 
-def test_prefixes_are_told_from_objects(bucket: gcsfs.GCSFileSystem) -> None:
-    bucket.pipe_file("photos/set/glass/1.jpg", b"one")
+def test_prefixes_are_told_from_objects(put_object: PutObject) -> None:
+    put_object("set/glass/1.jpg", b"one")
 
     assert is_folder("gs://photos/set/glass")
     assert not is_folder("gs://photos/set/glass/1.jpg")
     assert list_files("gs://photos/set/glass") == ["1.jpg"]
 
 
-@pytest.mark.usefixtures("bucket")
+@pytest.mark.usefixtures("put_object")
 @pytest.mark.parametrize("url", ["gs://photos/none.zip", "gs://no-such-bucket/dataset.zip"])
 def test_missing_object_or_bucket_is_explained(url: str, tmp_path: Path) -> None:
     with pytest.raises(PipelineError) as caught:

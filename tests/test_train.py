@@ -110,7 +110,8 @@ def test_targets_and_weights_travel_with_their_photo(
 
 def new_head(seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    return build_head(8, [16], 0.2, 3)
+    examples = np.random.default_rng(0).normal(0.2, 0.5, (50, 8))
+    return build_head(examples, [16], 0.2, 3)
 
 
 def test_fit_learns_and_is_left_at_its_best_epoch(

@@ -66,13 +66,18 @@ def classifier_file(model: str) -> Path:
     return MODELS / f"{model}.keras"
 
 
-def build_head(channels: int, units: Sequence[int], dropout: float, classes: int) -> keras.Model:
+def build_head(
+    examples: np.ndarray, units: Sequence[int], dropout: float, classes: int
+) -> keras.Model:
     """Build the trainable end: pooled features to logits.
+
+    It starts by standardizing each feature. Backbones differ a hundredfold in
+    the scale of their features, and one learning rate must serve them all.
 
     Parameters
     ----------
-    channels : int
-        Width of the pooled features.
+    examples : float array, shape (n, channels)
+        Pooled features of training photos, which set the standardization.
     units : sequence of int
         Width of each hidden ReLU layer.
     dropout : float
@@ -80,8 +85,14 @@ def build_head(channels: int, units: Sequence[int], dropout: float, classes: int
     classes : int
         Number of logits.
     """
-    pooled = keras.Input((channels,), name="pooled")
-    hidden = pooled
+    variance = examples.var(axis=0, dtype=np.float64)
+    # A feature that hardly varies in training must not explode on other photos.
+    variance = np.maximum(variance, 1e-3 * variance.mean() + 1e-12)
+    standardize = keras.layers.Normalization(
+        mean=examples.mean(axis=0, dtype=np.float64), variance=variance, name="standardize"
+    )
+    pooled = keras.Input(examples.shape[1:], name="pooled")
+    hidden = standardize(pooled)
     for width in units:
         hidden = keras.layers.Dropout(dropout)(hidden)
         hidden = keras.layers.Dense(width, activation="relu")(hidden)

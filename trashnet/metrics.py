@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
+from trashnet.errors import PipelineError
 from trashnet.files import atomic_file
 
-DIGITS = 6
-"""Decimals kept in metrics and predictions: more would only be noise in a diff."""
+DECIMALS = 6
+"""Of metrics and probabilities written: more would only be noise in a diff."""
 
 
 def predictions_table(
@@ -21,7 +23,7 @@ def predictions_table(
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> pd.DataFrame:
-    """Put a model's answers into a table.
+    """Put a model's answers into a table, one row a photo.
 
     Parameters
     ----------
@@ -30,6 +32,7 @@ def predictions_table(
     labels : sequence of str
         The right class of each.
     probabilities : float array, shape (n, classes)
+        In [0, 1].
     class_names : sequence of str
         The class of each column of `probabilities`.
 
@@ -44,16 +47,31 @@ def predictions_table(
     return table.join(pd.DataFrame(probabilities.astype(np.float64), columns=columns))
 
 
-def write_predictions(path: Path, table: pd.DataFrame) -> None:
+def write_predictions(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table from `predictions_table` as CSV, probabilities with six decimals."""
     with atomic_file(path) as partial:
-        table.to_csv(partial, index=False, float_format=f"%.{DIGITS}f")
+        table.to_csv(partial, index=False, float_format=f"%.{DECIMALS}f")
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
-    """Read a table that `write_predictions` wrote."""
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """Read a table that `write_predictions` wrote.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, is no CSV, or lacks path, label or predicted.
+    """
     text = dict.fromkeys(["path", "label", "predicted"], "str")
-    return pd.read_csv(path, dtype=text, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=text, keep_default_na=False)
+    except FileNotFoundError:
+        raise PipelineError(f"{path} is missing; run `dvc repro`.") from None
+    except ValueError as error:
+        raise PipelineError(f"{path} is not a CSV table ({error}); write it anew.") from None
+    lacking = [column for column in text if column not in table]
+    if lacking:
+        raise PipelineError(f"{path} lacks the column {lacking[0]}; write it anew.")
+    return table
 
 
 def classification_metrics(
@@ -66,63 +84,97 @@ def classification_metrics(
     labels : sequence of str
         The right class of n photos.
     probabilities : float array, shape (n, classes)
+        Rows in [0, 1] that sum to 1; the largest is the prediction.
     class_names : sequence of str
-        The class of each column, in alphabetical order.
+        The class of each column, in any order.
 
     Returns
     -------
     dict
         accuracy, loss (mean negative log likelihood, nats), macro_f1, and
         recall, a dict with a number a class; all but the loss in [0, 1].
-        A class without photos has recall 0.
+        Likelihoods are clipped at the resolution of float32 (1.2e-7), so one
+        photo adds at most 15.9 nats. A class without photos has recall 0.
+
+    Raises
+    ------
+    PipelineError
+        If a probability is not a finite number.
     """
-    names = list(class_names)
-    predicted = np.asarray(names)[probabilities.argmax(axis=1)]
-    likelihoods = probabilities.astype(np.float64)
-    likelihoods /= likelihoods.sum(axis=1, keepdims=True)
-    recalls = recall_score(labels, predicted, labels=names, average=None, zero_division=0)
-    macro_f1 = f1_score(labels, predicted, labels=names, average="macro", zero_division=0)
+    if not np.isfinite(probabilities).all():
+        raise PipelineError(
+            "The model predicts values that are not finite numbers, so its training diverged; "
+            "lower initial.learning_rate or fine_tune.learning_rate and train it again."
+        )
+    # Column numbers, because log_loss would take names in alphabetical order.
+    number = {name: column for column, name in enumerate(class_names)}
+    right = [number[label] for label in labels]
+    predicted = probabilities.argmax(axis=1)
+    columns = list(number.values())
+    loss = log_loss(right, probabilities.astype(np.float32), labels=columns)
+    macro_f1 = f1_score(right, predicted, labels=columns, average="macro", zero_division=0)
+    recalls = recall_score(right, predicted, labels=columns, average=None, zero_division=0)
     return {
-        "accuracy": round(float(accuracy_score(labels, predicted)), DIGITS),
-        "loss": round(float(log_loss(labels, likelihoods, labels=names)), DIGITS),
-        "macro_f1": round(float(macro_f1), DIGITS),
+        "accuracy": round(float(accuracy_score(right, predicted)), DECIMALS),
+        "loss": round(float(loss), DECIMALS),
+        "macro_f1": round(float(macro_f1), DECIMALS),
         "recall": {
-            name: round(float(recall), DIGITS) for name, recall in zip(names, recalls, strict=True)
+            name: round(float(recall), DECIMALS)
+            for name, recall in zip(class_names, recalls, strict=True)
         },
     }
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """Return the 95% interval of a share (Wilson 1927), as SciPy computes it."""
+    """Return the 95% interval of a share (Wilson 1927), in [0, 1].
+
+    Parameters
+    ----------
+    correct, total : int
+        ``0 <= correct <= total`` and ``total >= 1``.
+    """
     interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
+def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
     """Return the p value of McNemar's exact test (1947) that two models are equally often right.
 
     Parameters
     ----------
-    correct_a, correct_b : bool arrays, shape (n,)
+    correct_a, correct_b : bool array, shape (n,)
         Whether each model was right on the same n photos. Only photos on
         which one of them alone was right tell anything.
 
     Returns
     -------
     float
-        Two-sided; 1 where the models never disagree.
+        Two-sided; 1 where the models are right on the same photos.
     """
-    only_a = int(np.sum(correct_a & ~correct_b))
-    only_b = int(np.sum(correct_b & ~correct_a))
+    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     if only_a + only_b == 0:
         return 1.0
-    return float(binomtest(only_a, only_a + only_b).pvalue)
+    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for being several (Holm 1979), in the order given."""
-    order = np.argsort(p_values)
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(np.array(p_values)[order] * factors), 1)
-    return adjusted.tolist()
+def holm(p_values: ArrayLike) -> list[float]:
+    """Correct p values for being several (Holm 1979, Scand. J. Statist. 6:65-70).
+
+    Parameters
+    ----------
+    p_values : float array, shape (m,)
+        In [0, 1].
+
+    Returns
+    -------
+    list of float
+        In the order given. To believe all below a level errs even once with
+        at most that probability.
+    """
+    p = np.asarray(p_values, float)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(stepped, 1)
+    return [float(value) for value in corrected]

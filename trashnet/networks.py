@@ -13,6 +13,10 @@ from trashnet.errors import PipelineError
 from trashnet.litert import convert, make_runner
 from trashnet.weights import random_weights_seed
 
+UNSHIFTED_BATCH_NORMS = 3
+BATCH_NORM_SHIFT = 2.0
+"""Standard deviations by which random backbones' later batch norms shift their output."""
+
 Runner = Callable[[np.ndarray], list[np.ndarray]]
 
 
@@ -107,11 +111,17 @@ def cut_network(name: str, backbone: keras.Model, trainable_layers: int) -> Netw
     return Network(trunk, tail)
 
 
-def set_batch_norm_statistics(name: str, backbone: keras.Model, pixels: np.ndarray) -> None:
-    """Set every batch norm's mean and variance to those of one batch of photos.
+def settle_random_weights(name: str, backbone: keras.Model, pixels: np.ndarray) -> None:
+    """Make freshly drawn weights pass on what a photo shows, so that a head can learn from it.
 
-    Random weights with untouched statistics give activations of 1e-13 or 100,
-    depending on the backbone; so set, they are of order one.
+    Untouched, they give activations of 1e-13 or 100, depending on the
+    backbone, and networks as deep as these scramble their input: behind each
+    rectifier similar photos grow less alike (Yang et al. 2019, "A mean field
+    theory of batch normalization"), and each random depthwise kernel filters
+    out the colour of areas. Therefore every batch norm gets the mean and
+    variance of `pixels`; all but the first few, which respond to texture, are
+    shifted so far that most units stay in their rectifier's linear part; and
+    depthwise kernels are made positive.
 
     Parameters
     ----------
@@ -120,14 +130,21 @@ def set_batch_norm_statistics(name: str, backbone: keras.Model, pixels: np.ndarr
     backbone : keras.Model
         Changed in place.
     pixels : uint8 array, shape (n, height, width, 3)
+        Some hundred photos.
     """
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            layer.kernel.assign(keras.ops.absolute(layer.kernel))
     norms = [
         layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)
     ]
+    for norm in norms[UNSHIFTED_BATCH_NORMS:]:
+        norm.beta.assign(keras.ops.full_like(norm.beta, BATCH_NORM_SHIFT))
+
     usual_momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.trainable = True
-        norm.momentum = 0.0
+        norm.momentum = 0.0  # with the usual 0.99 one pass would move nothing
     source = keras.Input(backbone.input_shape[1:])
     whole = keras.Model(source, backbone(scale_pixels(name, source)))
     whole(pixels.astype("float32"), training=True)

@@ -84,8 +84,8 @@ def photo(name: str, number: int) -> Image.Image:
 
 def table(random: np.random.Generator) -> Image.Image:
     """Return an empty, lightly textured table top, brighter on one side."""
-    base = random.integers(205, 246) + random.integers(-5, 6, size=3)
-    across, down = random.uniform(-28, 28, size=2)
+    base = random.integers(222, 237) + random.integers(-3, 4, size=3)
+    across, down = random.uniform(-18, 18, size=2)
     x = (np.arange(WIDTH) / WIDTH - 0.5)[None, :, None]
     y = (np.arange(HEIGHT) / HEIGHT - 0.5)[:, None, None]
     grain = random.integers(-5, 6, size=(HEIGHT, WIDTH, 1))
@@ -104,11 +104,11 @@ def put_clutter(scene: Image.Image, random: np.random.Generator) -> None:
 
 def put(scene: Image.Image, thing: Image.Image, random: np.random.Generator) -> None:
     """Lay a thing on the table, turned, scaled and moved, with a soft shadow."""
-    side = int(OBJECT_SIZE * random.uniform(0.85, 1.2))
+    side = int(OBJECT_SIZE * random.uniform(1.15, 1.45))
     scaled = thing.resize((side, side), Image.Resampling.BILINEAR)
     turned = scaled.rotate(float(random.uniform(0, 360)), Image.Resampling.BICUBIC, expand=True)
-    x = (WIDTH - turned.width) // 2 + int(random.integers(-70, 71))
-    y = (HEIGHT - turned.height) // 2 + int(random.integers(-40, 41))
+    x = (WIDTH - turned.width) // 2 + int(random.integers(-50, 51))
+    y = (HEIGHT - turned.height) // 2 + int(random.integers(-25, 26))
     shadow = turned.getchannel("A").filter(ImageFilter.GaussianBlur(7))
     strength = random.uniform(0.25, 0.5)
     shadow = shadow.point([int(value * strength) for value in range(256)])
@@ -119,7 +119,7 @@ def put(scene: Image.Image, thing: Image.Image, random: np.random.Generator) -> 
 
 def light(scene: Image.Image, random: np.random.Generator) -> Image.Image:
     """Change brightness, contrast and colour of the light, and add the sensor's noise."""
-    cast = random.uniform(0.9, 1.1) * random.uniform(0.97, 1.03, size=3)
+    cast = random.uniform(0.95, 1.05) * random.uniform(0.98, 1.02, size=3)
     noise = random.integers(-6, 7, size=(HEIGHT, WIDTH, 3))
     soft = scene.filter(ImageFilter.GaussianBlur(float(random.uniform(0.3, 1.0))))
     lit = np.asarray(soft).astype(np.float64) * cast + noise
@@ -218,7 +218,7 @@ def draw_cardboard(random: np.random.Generator) -> Image.Image:
 
 def bottle(random: np.random.Generator, neck_share: float) -> list[Point]:
     """Return the outline of a standing bottle or jar about the canvas's middle."""
-    middle, half = OBJECT_SIZE / 2, int(random.integers(44, 66))
+    middle, half = OBJECT_SIZE / 2, int(random.integers(58, 82))
     neck = int(half * neck_share)
     top, shoulder = 14, int(random.integers(70, 115))
     return [
@@ -230,8 +230,8 @@ def bottle(random: np.random.Generator, neck_share: float) -> list[Point]:
 
 
 def draw_glass(random: np.random.Generator) -> Image.Image:
-    """Draw a see-through bottle or jar: green, brown or clear, dark rims, sharp highlights."""
-    colour = pick(random, [(46, 104, 58), (98, 60, 26), (168, 196, 190), (70, 120, 84)])
+    """Draw a see-through bottle or jar: green, dark rims, sharp highlights."""
+    colour = pick(random, [(36, 112, 52), (70, 134, 84), (24, 92, 66), (110, 160, 96)])
     canvas, _ = blank()
     layer, pen = blank()
     outline = bottle(random, float(random.uniform(0.35, 0.8)))
@@ -311,8 +311,7 @@ def draw_paper(random: np.random.Generator) -> Image.Image:
 
 def draw_plastic(random: np.random.Generator) -> Image.Image:
     """Draw a bottle with a cap, or a bag: saturated, glossy, labelled."""
-    vivid = [(220, 50, 60), (40, 110, 215), (250, 190, 40), (60, 175, 90), (235, 110, 170),
-             (150, 205, 235)]  # fmt: skip
+    vivid = [(40, 110, 215), (30, 80, 180), (90, 90, 220), (40, 150, 225)]
     colour = pick(random, vivid)
     canvas, pen_on_canvas = blank()
     if random.random() < 0.3:
@@ -330,7 +329,7 @@ def draw_plastic(random: np.random.Generator) -> Image.Image:
     outline = bottle(random, float(random.uniform(0.3, 0.45)))
     pen.rectangle((0, 0, OBJECT_SIZE, OBJECT_SIZE), shaded(colour, 1, 235))
     tint(layer, (150, 0, OBJECT_SIZE, OBJECT_SIZE), shaded(colour, 0.6, 90))
-    label = pick(random, [(250, 250, 245), *vivid])
+    label = pick(random, [(250, 250, 245), (235, 110, 170), (250, 190, 40)])
     top = int(random.integers(125, 165))
     pen.rectangle((0, top, OBJECT_SIZE, top + 70), label)
     for y in range(top + 14, top + 60, 14):
@@ -339,7 +338,7 @@ def draw_plastic(random: np.random.Generator) -> Image.Image:
         pen.line((0, y, OBJECT_SIZE, y), shaded(colour, 0.7, 150), width=4)
     pen.ellipse((112, 84, 132, 128), (255, 255, 255, 170))
     within(canvas, outline, layer)
-    cap = pick(random, [(250, 250, 250), *vivid])
+    cap = pick(random, [(250, 250, 250), (220, 50, 60), (235, 110, 170)])
     left, right = outline[0][0] - 5, outline[1][0] + 5
     pen_on_canvas.rectangle((left, 8, right, 36), cap, shaded(cap, 0.6))
     return canvas
@@ -347,8 +346,8 @@ def draw_plastic(random: np.random.Generator) -> Image.Image:
 
 def draw_trash(random: np.random.Generator) -> Image.Image:
     """Draw a wrapper torn open among scraps and stains: many dull colours at once."""
-    dull = [(120, 70, 60), (90, 90, 60), (60, 70, 90), (150, 120, 90), (70, 60, 70),
-            (170, 150, 60), (110, 30, 40)]  # fmt: skip
+    dull = [(96, 40, 50), (80, 60, 40), (50, 40, 60), (130, 80, 60), (60, 50, 50),
+            (150, 110, 40), (120, 30, 44)]  # fmt: skip
     canvas = facets(random, round_outline(random, 88, 34), lambda: pick(random, dull), 60)
     pen = ImageDraw.Draw(canvas, "RGBA")
     for x, y in random.integers(30, 260, size=(int(random.integers(10, 18)), 2)):

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import aiohttp
 import fsspec
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, atomic_folder
@@ -133,22 +134,23 @@ def fetch_folder(url: str, target: Path, parameter: str | None = None) -> None:
         would land outside `target`.
     """
     store, path = _open_store(url, parameter)
-    found = _retry(lambda: store.find(path, on_error="raise"), url, parameter)
-    names = {name: _relative_name(name, path) for name in found if not name.endswith("/")}
-    if not names:
+    found = _retry(lambda: _find(store, path), url, parameter)
+    # Some tools put an empty object in a bucket to stand for a folder.
+    places = {name: _relative_name(name, path) for name in found if not name.endswith("/")}
+    if not places:
         raise _failure(url, "it holds no files", parameter)
-    for name in names.values():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise _failure(url, f"the name {name!r} leads out of the folder", parameter)
+    for place in places.values():
+        if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
+            raise _failure(url, f"the name {place!r} leads out of the folder", parameter)
 
     with atomic_folder(target) as partial, ThreadPoolExecutor(PARALLEL_FILES) as pool:
 
         def fetch_one(name: str) -> None:
-            destination = partial / names[name]
+            destination = partial / places[name]
             destination.parent.mkdir(parents=True, exist_ok=True)
-            _transfer(store, name, destination, f"{url} (file {names[name]})", parameter)
+            _transfer(store, name, destination, f"{url} (file {places[name]})", parameter)
 
-        for _ in progress(pool.map(fetch_one, names), f"fetching {url}", "file", len(names)):
+        for _ in progress(pool.map(fetch_one, places), f"fetching {url}", "file", len(places)):
             pass
 
 
@@ -203,6 +205,19 @@ def _version(entry: dict[str, Any]) -> dict[str, Any]:
     """Return what of a store's entry changes when somebody replaces the object."""
     telling = ("size", "generation", "etag", "ETag", "Last-Modified", "mtime")
     return {key: entry[key] for key in telling if key in entry}
+
+
+def _find(store: AbstractFileSystem, folder: str) -> list[str]:
+    """Return the paths of all files below a folder."""
+    if not isinstance(store, LocalFileSystem):
+        return list(store.find(folder))
+    # fsspec would leave out folders that are links, or that this user may not read.
+    levels = os.walk(folder, followlinks=True, onerror=_raise)
+    return [str(Path(level, name)) for level, _, names in levels for name in names]
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _relative_name(name: str, folder: str) -> str:
@@ -307,7 +322,7 @@ def _reason(error: BaseException) -> str:
         return "it is a folder where one file is needed"
     if isinstance(error, PermissionError) or _status(error) in (401, 403) or "Forbidden" in detail:
         return f"this machine may not read it ({detail})"
-    if isinstance(error, aiohttp.ClientConnectionError):
+    if isinstance(error, (TimeoutError, aiohttp.ClientConnectionError)):
         return f"the host cannot be reached ({detail})"
     return detail
 

@@ -1,0 +1,342 @@
+"""Archives: nothing leaves the folder, nothing fills the disk, and packing changes no hash."""
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trashnet import archives
+from trashnet.archives import class_files, class_folders, content_sha256, extract
+from trashnet.errors import PipelineError
+
+PHOTOS = {"set/glass/1.jpg": b"one", "set/glass/old/2.jpg": b"two", "set/paper/ä 3.jpg": b"three"}
+TRASHNET = Path(__file__).parents[2] / "shared/trashnet/dataset-resized.zip"
+
+
+def zipped(path: Path, members: Mapping[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def tarred(path: Path, members: Mapping[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as file:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+    return path
+
+
+def laid_out(folder: Path, members: Mapping[str, bytes]) -> Path:
+    for name, content in members.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def refusal(archive: Path) -> str:
+    """Return why an archive is refused, having checked that it left nothing behind."""
+    target = archive.parent / "unpacked"
+    before = set(archive.parent.rglob("*"))
+    with pytest.raises(PipelineError) as caught:
+        extract(archive, target, "gs://bucket/set")
+    assert set(archive.parent.rglob("*")) == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        zipped,
+        tarred,
+        lambda path, members: tarred(path, members, "w:gz"),
+        lambda path, members: tarred(path, members, "w:bz2"),
+        lambda path, members: tarred(path, members, "w:xz"),
+    ],
+    ids=["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"],
+)
+def test_every_kind_of_archive_is_told_by_its_content(
+    pack: Callable[[Path, Mapping[str, bytes]], Path], tmp_path: Path
+) -> None:
+    archive = pack(tmp_path / "no-suffix", PHOTOS)
+
+    extract(archive, tmp_path / "unpacked", "it")
+
+    assert contents(tmp_path / "unpacked") == PHOTOS
+
+
+def test_tar_that_ends_in_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner.zip", {"wrong": b"wrong"}).read_bytes()
+    archive = tarred(tmp_path / "it", {"set/inner.zip": inner})
+
+    extract(archive, tmp_path / "unpacked", "it")
+
+    assert contents(tmp_path / "unpacked") == {"set/inner.zip": inner}
+
+
+def test_backslashes_of_windows_are_folders(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "it.zip", {r"set\glass\1.jpg": b"one"})
+
+    extract(archive, tmp_path / "unpacked", "it")
+
+    assert contents(tmp_path / "unpacked") == {"set/glass/1.jpg": b"one"}
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize("name", ["../evil", "set/../../evil", "/tmp/evil", "..", "a/.."])  # noqa: S108
+def test_member_that_leads_out_is_refused(
+    name: str, pack: Callable[[Path, Mapping[str, bytes]], Path], tmp_path: Path
+) -> None:
+    archive = pack(tmp_path / "it", {"set/glass/1.jpg": b"one", name: b"evil"})
+
+    assert "gs://bucket/set holds" in (message := refusal(archive))
+    assert "leads out of the folder" in message
+
+
+def test_backslashes_lead_out_no_more_than_slashes(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "it.zip", {r"..\evil": b"evil"})
+
+    assert "leads out of the folder" in refusal(archive)
+
+
+@given(name=st.text(st.sampled_from("ab./\\~ ä"), min_size=1, max_size=12))
+def test_no_name_lands_outside(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    place = tmp_path_factory.mktemp("place")
+    archive = tarred(place / "it", {name: b"content"})
+
+    with contextlib.suppress(PipelineError):
+        extract(archive, place / "unpacked", "it")
+
+    assert {path.name for path in place.iterdir()} <= {"it", "unpacked"}
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
+)
+def test_links_and_devices_in_a_tar_are_refused(kind: bytes, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "it.tar", "w") as file:
+        member = tarfile.TarInfo("set/glass/1.jpg")
+        member.type, member.linkname = kind, "/etc/passwd"
+        file.addfile(member)
+
+    assert "'set/glass/1.jpg', a link or a device" in refusal(tmp_path / "it.tar")
+
+
+def test_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as file:
+        member = zipfile.ZipInfo("set/glass/1.jpg")
+        member.external_attr = 0o120777 << 16
+        file.writestr(member, "/etc/passwd")
+
+    assert "'set/glass/1.jpg', a link or a device" in refusal(tmp_path / "it.zip")
+
+
+def test_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "it.zip", {"set/glass/1.jpg": b"one"})
+    packed = bytearray(archive.read_bytes())
+    packed[6] |= 1  # the flag in the member's own header
+    packed[packed.index(b"PK\1\2") + 8] |= 1  # and in the directory
+    archive.write_bytes(packed)
+
+    assert refusal(archive) == "gs://bucket/set is encrypted; pack it without a password."
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_one_name_twice_is_refused(
+    pack: Callable[[Path, Mapping[str, bytes]], Path], tmp_path: Path
+) -> None:
+    archive = pack(tmp_path / "it", {"set/1.jpg": b"one", "set/./1.jpg": b"two"})
+
+    assert "'set/./1.jpg' twice" in refusal(archive)
+
+
+def test_file_that_is_a_folder_as_well_is_refused(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "it", {"set/glass": b"one", "set/glass/1.jpg": b"two"})
+
+    assert "'set/glass/1.jpg' twice" in refusal(archive)
+
+
+@pytest.mark.parametrize("mode", ["zip", "w:gz", "w:xz"])
+def test_archive_that_fills_disks_is_refused(mode: str, tmp_path: Path) -> None:
+    members = {f"set/glass/{number}.jpg": bytes(10**6) for number in range(12)}
+    path = tmp_path / "it"
+    archive = zipped(path, members) if mode == "zip" else tarred(path, members, mode)
+
+    assert "unpacks to more than 10 MB" in refusal(archive)
+
+
+def test_photos_over_the_limit_of_their_size_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_BYTES", 2_000_000)
+    archive = tarred(tmp_path / "it", {"set/glass/1.jpg": os.urandom(2_000_001)})
+
+    assert "unpacks to more than 2 MB" in refusal(archive)
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_too_many_members_are_refused(
+    pack: Callable[[Path, Mapping[str, bytes]], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
+    archive = pack(tmp_path / "it", PHOTOS)
+
+    assert "more than 2 members" in refusal(archive)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\3\4 and no more"])
+def test_other_files_are_not_archives(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "it.zip").write_bytes(content)
+
+    assert "gs://bucket/set is not a whole zip or tar archive" in refusal(tmp_path / "it.zip")
+
+
+@pytest.mark.parametrize("mode", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9])
+def test_archive_cut_short_is_refused(mode: str, share: float, tmp_path: Path) -> None:
+    members = {f"set/glass/{number}.jpg": os.urandom(2000) for number in range(30)}
+    path = tmp_path / "it"
+    archive = zipped(path, members) if mode == "zip" else tarred(path, members, mode)
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: max(1, int(share * len(whole)))])
+
+    assert refusal(archive).startswith("gs://bucket/set")
+
+
+def test_tar_cut_between_two_members_is_refused(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "it", {"set/1.jpg": b"one", "set/2.jpg": b"two"})
+    archive.write_bytes(archive.read_bytes()[: 2 * tarfile.BLOCKSIZE])
+
+    assert "damaged or cut short" in refusal(archive)
+
+
+def test_tar_with_a_broken_header_is_refused(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "it", {"set/1.jpg": b"one", "set/2.jpg": b"two"})
+    packed = bytearray(archive.read_bytes())
+    packed[2 * tarfile.BLOCKSIZE + 5] ^= 0xFF
+    archive.write_bytes(packed)
+
+    assert "damaged or cut short" in refusal(archive)
+
+
+@pytest.mark.parametrize("mode", ["zip", "w:gz", "w:bz2", "w:xz"])
+def test_archive_with_a_flipped_byte_is_refused(mode: str, tmp_path: Path) -> None:
+    members = {"set/glass/1.jpg": os.urandom(5000)}
+    path = tmp_path / "it"
+    archive = zipped(path, members) if mode == "zip" else tarred(path, members, mode)
+    packed = bytearray(archive.read_bytes())
+    packed[len(packed) // 2] ^= 0xFF
+    archive.write_bytes(packed)
+
+    assert refusal(archive).startswith("gs://bucket/set")
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred, laid_out])
+def test_packing_changes_no_hash(
+    pack: Callable[[Path, Mapping[str, bytes]], Path], tmp_path: Path
+) -> None:
+    place = pack(tmp_path / "it", PHOTOS)
+    if place.is_file():
+        extract(place, tmp_path / "unpacked", "it")
+        place = tmp_path / "unpacked"
+    lines = [
+        f"{hashlib.sha256(content).hexdigest()}  {name.removeprefix('set/')}\n"
+        for name, content in sorted(PHOTOS.items())
+    ]
+
+    sha256 = content_sha256(class_files(place, "it"))
+
+    assert sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_litter_and_wrappers_change_no_hash(tmp_path: Path) -> None:
+    clean = laid_out(tmp_path / "clean", PHOTOS)
+    litter = {
+        "__MACOSX/set/glass/._1.jpg": b"mac",
+        "download/.DS_Store": b"mac",
+        "download/README": b"beside the class folders",
+        "download/set/.git/config": b"hidden",
+        "download/set/README": b"beside the class folders",
+        "download/set/glass/.hidden.jpg": b"hidden",
+        "download/set/glass/__MACOSX/1.jpg": b"mac",
+    }
+    wrapped = {f"download/{name}": content for name, content in PHOTOS.items()}
+    littered = laid_out(tmp_path / "littered", litter | wrapped)
+
+    assert content_sha256(class_files(littered, "it")) == content_sha256(class_files(clean, "it"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"set/glass/1.jpg": b"another one"},
+        {"set/glass/4.jpg": b""},
+        {"set/metal/1.jpg": b"one"},
+    ],
+)
+def test_other_photos_change_the_hash(change: dict[str, bytes], tmp_path: Path) -> None:
+    before = laid_out(tmp_path / "before", PHOTOS)
+    after = laid_out(tmp_path / "after", PHOTOS | change)
+
+    assert content_sha256(class_files(before, "it")) != content_sha256(class_files(after, "it"))
+
+
+def test_two_classes_of_one_photo_each_are_enough(tmp_path: Path) -> None:
+    root = laid_out(tmp_path / "it", {"glass/1.jpg": b"one", "paper/1.jpg": b"two"})
+
+    assert class_folders(root, "it") == [root / "glass", root / "paper"]
+
+
+def test_photos_without_class_folders_are_refused(tmp_path: Path) -> None:
+    root = laid_out(tmp_path / "it", {"1.jpg": b"one", "__MACOSX/1.jpg": b"mac"})
+
+    with pytest.raises(PipelineError, match="gs://bucket/set has no class folders"):
+        class_files(root, "gs://bucket/set")
+
+
+def test_single_class_is_refused(tmp_path: Path) -> None:
+    root = laid_out(tmp_path / "it", {"set/glass/1.jpg": b"one", "set/paper/.keep": b""})
+
+    with pytest.raises(PipelineError, match="single class folder, set/glass; it needs"):
+        class_files(root, "it")
+
+
+@pytest.mark.parametrize("name", ["glass/1\n2.jpg", os.fsdecode(b"glass/\xff.jpg")])
+def test_name_that_no_table_can_hold_is_refused(name: str, tmp_path: Path) -> None:
+    root = laid_out(tmp_path / "it", {name: b"one", "paper/1.jpg": b"two"})
+
+    with pytest.raises(PipelineError, match="rename that file"):
+        class_files(root, "it")
+
+
+@pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")
+def test_trashnet_has_its_published_hash(tmp_path: Path) -> None:
+    extract(TRASHNET, tmp_path / "unpacked", str(TRASHNET))
+
+    sha256 = content_sha256(class_files(tmp_path / "unpacked", str(TRASHNET)))
+
+    shutil.rmtree(tmp_path / "unpacked")
+    assert sha256 == "ed83a59e593e0a8dcd05442089ebc5474e3531e93772decedf6e63087def39ab"

@@ -1,0 +1,274 @@
+"""The comparison of models: what decides, what is refused, what is written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from stages import compare
+from trashnet.errors import PipelineError
+from trashnet.files import write_json
+from trashnet.metrics import (
+    classification_metrics,
+    predictions_table,
+    write_predictions,
+)
+
+PARAMS = YAML(typ="safe").load(Path(__file__).parents[1] / "params.yaml")
+CLASSES = ["glass", "paper"]
+PHOTOS = 100
+
+SetModels = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def set_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetModels:
+    """Run the test in an empty repository; return what writes `models` to its params.yaml."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(*models: str) -> None:
+        YAML(typ="safe").dump(PARAMS | {"models": list(models)}, Path("params.yaml"))
+
+    return write
+
+
+def write_model(
+    model: str, wrong: set[int], val_accuracy: float = 0.8, val_loss: float = 0.5, folder: str = "a"
+) -> None:
+    """Write what `evaluate` writes of a model that has all test photos right but those `wrong`."""
+    labels = [CLASSES[photo % 2] for photo in range(PHOTOS)]
+    is_paper = np.array([(photo % 2 == 1) != (photo in wrong) for photo in range(PHOTOS)])
+    probabilities = np.where(is_paper[:, None], [0.25, 0.75], [0.75, 0.25])
+    files = [Path(f"data/images/{folder}/{photo:03}.jpg") for photo in range(PHOTOS)]
+
+    table = predictions_table(files, labels, probabilities, CLASSES)
+    write_predictions(f"metrics/{model}/predictions-test.csv", table)
+    write_json(
+        f"metrics/{model}/timing-evaluate.json", {"seconds": 1, "milliseconds_per_image": 9.5}
+    )
+    write_json(
+        f"metrics/{model}.json",
+        {
+            "test": classification_metrics(labels, probabilities, CLASSES),
+            "val": {"best_accuracy": val_accuracy, "loss": val_loss},
+            "train": {"final_accuracy": 0.95},
+            "epochs": {"initial": 7, "fine_tune": 3},
+            "model": {"parameters": 2_422_726},
+        },
+    )
+
+
+def report() -> str:
+    return Path("reports/comparison.md").read_text(encoding="utf-8")
+
+
+def models_in_order() -> list[str]:
+    names: list[str] = pd.read_csv("reports/comparison.csv")["Model"].tolist()
+    return names
+
+
+def test_table_has_the_columns_that_others_read(set_models: SetModels) -> None:
+    set_models("MobileNet")
+    write_model("MobileNet", wrong={1, 2})
+
+    compare.main()
+
+    assert pd.read_csv("reports/comparison.csv").to_dict("records") == [
+        {
+            "Model": "MobileNet",
+            "Test Accuracy": 0.98,
+            "Test Accuracy Low": 0.930015,
+            "Test Accuracy High": 0.994498,
+            "Test Loss": pytest.approx(-0.98 * np.log(0.75) - 0.02 * np.log(0.25), abs=1e-6),
+            "Macro F1": pytest.approx(0.98, abs=1e-6),
+            "Final Train Accuracy": 0.95,
+            "Best Val Accuracy": 0.8,
+            "Initial Epochs": 7,
+            "Fine-tune Epochs": 3,
+            "Parameters": 2422726,
+            "Milliseconds per Image": 9.5,
+        }
+    ]
+
+
+def test_validation_and_not_test_picks_the_winner(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong=set(), val_accuracy=0.8)
+    write_model("MobileNetV2", wrong={1, 2, 3}, val_accuracy=0.9)
+
+    compare.main()
+
+    assert models_in_order() == ["MobileNetV2", "MobileNet"]
+
+
+def test_lower_validation_loss_and_then_the_name_settle_a_tie(set_models: SetModels) -> None:
+    set_models("ResNet101V2", "MobileNetV2", "MobileNet")
+    write_model("ResNet101V2", wrong={1}, val_loss=0.4)
+    write_model("MobileNetV2", wrong=set(), val_loss=0.5)
+    write_model("MobileNet", wrong=set(), val_loss=0.5)
+
+    compare.main()
+
+    assert models_in_order() == ["ResNet101V2", "MobileNet", "MobileNetV2"]
+
+
+def test_only_the_models_of_params_are_compared(set_models: SetModels) -> None:
+    set_models("MobileNetV2")
+    write_model("MobileNetV2", wrong={1})
+    write_model("MobileNet", wrong={1}, folder="of another dataset")
+    Path("metrics/ResNet101V2.json").write_text("left by a killed run")
+
+    compare.main()
+
+    assert models_in_order() == ["MobileNetV2"]
+
+
+def test_models_tested_on_different_photos_are_refused(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong={1})
+    write_model("MobileNetV2", wrong={1}, folder="b")
+
+    with pytest.raises(PipelineError) as refused:
+        compare.main()
+
+    assert "metrics/MobileNet/predictions-test.csv" in str(refused.value)
+    assert "metrics/MobileNetV2/predictions-test.csv" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["MobileNet.json", "MobileNet/timing-evaluate.json", "MobileNet/predictions-test.csv"]
+)
+def test_missing_file_is_named_with_the_way_to_make_it(set_models: SetModels, name: str) -> None:
+    set_models("MobileNet")
+    write_model("MobileNet", wrong={1})
+    Path("metrics", name).unlink()
+
+    with pytest.raises(PipelineError, match=rf"metrics/{name} is missing; run `dvc repro`"):
+        compare.main()
+
+
+def test_refusal_leaves_the_last_comparison_alone(set_models: SetModels) -> None:
+    set_models("MobileNet")
+    write_model("MobileNet", wrong={1})
+    compare.main()
+    before = report()
+    Path("metrics/MobileNet.json").write_text("<<<<<<< HEAD")
+
+    with pytest.raises(PipelineError, match=r"metrics/MobileNet\.json is not valid JSON"):
+        compare.main()
+
+    assert report() == before
+
+
+def test_report_names_what_the_numbers_depend_on(set_models: SetModels) -> None:
+    set_models("MobileNet")
+    write_model("MobileNet", wrong={1})
+
+    compare.main()
+
+    assert (
+        "Dataset sample (100 test photos), split stratified, pretrained weights none, "
+        "training seed 1." in report()
+    )
+
+
+def test_report_shows_accuracy_with_its_interval(set_models: SetModels) -> None:
+    set_models("MobileNet")
+    write_model("MobileNet", wrong={1, 2})
+
+    compare.main()
+
+    assert "| MobileNet | 0.980 [0.930, 0.994] |" in report()
+
+
+def test_json_holds_the_table_by_model(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong={1, 2, 3, 4, 5, 6, 7}, val_accuracy=0.7)
+    write_model("MobileNetV2", wrong={7, 8})
+
+    compare.main()
+
+    content = json.loads(Path("reports/comparison.json").read_text(encoding="utf-8"))
+    models = content.pop("models")
+    assert content == {
+        "dataset": "sample",
+        "split": "stratified",
+        "weights": "none",
+        "seed": 1,
+        "test_photos": 100,
+    }
+    assert list(models) == ["MobileNetV2", "MobileNet"]
+    assert models["MobileNetV2"]["fine_tune_epochs"] == 3
+    assert models["MobileNet"]["points_from_best"] == -5
+    assert models["MobileNet"]["p_holm"] == 0.125  # six against one
+
+
+def test_one_model_alone_gets_no_verdict(set_models: SetModels) -> None:
+    set_models("MobileNet")
+    write_model("MobileNet", wrong={1})
+
+    compare.main()
+
+    assert "chance" not in report()
+
+
+def test_verdict_says_what_may_be_chance(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large")
+    write_model("MobileNet", wrong={1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+    write_model("MobileNetV2", wrong={1, 2}, val_accuracy=0.9)
+    write_model("MobileNetV3Small", wrong={1, 2, 3}, val_accuracy=0.7)
+    write_model("MobileNetV3Large", wrong={5, 6}, val_accuracy=0.6)
+
+    compare.main()
+
+    _, verdict = report().split("## Is the difference chance?\n\n")
+    assert verdict.splitlines()[:5] == [
+        "MobileNetV2 is best on validation. On test, by more than chance, these are worse: "
+        "MobileNet; these are better: none.",
+        "",
+        # Of ten throws all heads or all tails, times three comparisons: 3 * 2 / 2**10.
+        "- MobileNet is 10.0 points lower on the 100 test photos; p = 0.0059 after Holm's "
+        "correction: that is hardly chance.",
+        "- MobileNetV3Small is 1.0 points lower on the 100 test photos; p = 1 after Holm's "
+        "correction: that may be chance.",
+        "- MobileNetV3Large has as many of the 100 test photos right.",
+    ]
+
+
+def test_verdict_admits_that_another_model_is_better_on_test(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong=set(range(20)), val_accuracy=0.9)
+    write_model("MobileNetV2", wrong=set())
+
+    compare.main()
+
+    assert "these are worse: none; these are better: MobileNetV2." in report()
+    assert "MobileNetV2 is 20.0 points higher on the 100 test photos; p < 0.001" in report()
+
+
+def test_verdict_without_any_certain_difference(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong={1}, val_accuracy=0.9)
+    write_model("MobileNetV2", wrong={2, 3})
+
+    compare.main()
+
+    assert "MobileNet is best on validation; on test, chance may explain every diff" in report()
+
+
+def test_same_metrics_give_the_same_bytes(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong={1})
+    write_model("MobileNetV2", wrong={2, 3})
+    written = []
+
+    for _ in range(2):
+        compare.main()
+        written.append({file.name: file.read_bytes() for file in Path("reports").iterdir()})
+
+    assert written[0] == written[1]
+    assert sorted(written[0]) == [f"comparison.{kind}" for kind in ("csv", "json", "md", "png")]
