@@ -110,7 +110,7 @@ def test_every_test_photo_is_predicted_once(clone: Clone) -> None:
 
 
 def test_cached_features_and_image_files_agree(clone: Clone) -> None:
-    """The validation accuracy of the kept epoch, from float16 features, is evaluate's from files."""
+    """The kept epoch's validation accuracy, from float16 features, is evaluate's from files."""
     for model in MODELS:
         metrics = json.loads((clone.folder / f"metrics/{model}.json").read_text())
         photos = len(read_predictions(clone.folder / f"metrics/{model}/predictions-val.csv"))
