@@ -3,17 +3,18 @@
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
 from trashnet.dataset import IMAGES, read_manifest
 from trashnet.files import atomic_file, atomic_folder
-from trashnet.images import load_pixels, read_image
+from trashnet.images import load_pixels
 from trashnet.params import Augment, load_params
 from trashnet.progress import progress
 from trashnet.stage import log, run_stage
@@ -51,7 +52,7 @@ def main() -> None:
             list(progress(pool.map(write, shards), "augmenting", "shard", total=len(shards)))
         index_of(shards).to_csv(folder / INDEX, index=False)
 
-    draw_contact_sheet(photos, params.data.image_size)
+    write_picture(draw_contact_sheet(photos, params.data.image_size), CONTACT_SHEET)
     log(f"{params.augment.views} views of each of {len(photos)} photos in {len(shards)} shards")
 
 
@@ -59,10 +60,10 @@ def write_shard(shard: Shard, folder: Path, settings: Augment, image_size: list[
     """Write the views of a shard's photos: uint8, shape (photos, views, height, width, 3)."""
     views = np.empty((len(shard.photos), settings.views, *image_size, 3), np.uint8)
     for row, photo in enumerate(shard.photos.itertuples()):
-        image = read_image(IMAGES / str(photo.path))
+        plain = load_pixels(IMAGES / str(photo.path), image_size)
         for view in range(settings.views):
             random = view_generator(settings.seed, str(photo.sha256), view + 1)
-            views[row, view] = make_view(image, image_size, settings, random)
+            views[row, view] = make_view(plain, settings, random)
     np.save(folder / shard.name, views)
 
 
@@ -78,7 +79,7 @@ def index_of(shards: list[Shard]) -> pd.DataFrame:
     )
 
 
-def draw_contact_sheet(photos: pd.DataFrame, image_size: list[int]) -> None:
+def draw_contact_sheet(photos: pd.DataFrame, image_size: list[int]) -> Figure:
     """Show the first photo of each class, plain and in its views, as the networks see them."""
     shown = photos.groupby("label", sort=True)["path"].first().head(CONTACT_SHEET_CLASSES)
     views = {
@@ -93,15 +94,24 @@ def draw_contact_sheet(photos: pd.DataFrame, image_size: list[int]) -> None:
     axes = figure.subplots(len(shown), columns, squeeze=False)
     for row, (label, path) in zip(axes, shown.items(), strict=True):
         pictures = [load_pixels(IMAGES / path, image_size), *views[path]]
-        for column, (axis, pixels) in enumerate(zip(row, pictures, strict=False)):
+        for axis, pixels in zip(row, pictures, strict=False):
             axis.imshow(pixels)
             axis.set(xticks=[], yticks=[])
-            if row is axes[0]:
-                axis.set_title("plain" if column == 0 else f"view {column}", fontsize=8)
         row[0].set_ylabel(label, fontsize=8)
+    for column, axis in enumerate(axes[0]):
+        axis.set_title(f"view {column}" if column else "plain", fontsize=8)
     figure.tight_layout(pad=0.4)
-    with atomic_file(CONTACT_SHEET) as partial_file, mpl.rc_context({"savefig.dpi": 80}):
-        figure.savefig(partial_file, metadata={"Software": None})
+    return figure
+
+
+def write_picture(figure: Figure, target: Path) -> None:
+    """Write a figure as a PNG of 256 colours: a third of the size, and git keeps every version."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=80)
+    # Without k-means the many greys of the backgrounds take the colours of the waste away.
+    picture = Image.open(drawn).convert("RGB").quantize(256, kmeans=1)
+    with atomic_file(target) as partial_file:
+        picture.save(partial_file, optimize=True)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,15 @@ FIRST_TO_KEEP = ("test", "val", "train")
 
 def main() -> None:
     """Write data/splits.csv and metrics/split.json."""
-    params = load_params().split
+    params = load_params()
+    settings = params.split
     manifest = read_manifest()
     photos = manifest.loc[manifest["status"] == "ok", ["path", "label", "group", "sha256"]]
 
-    if params.files is not None and params.method == "official":
-        splits = drop_straddling_twins(split_by_lists(photos, params.files))
+    if settings.files is not None and settings.method == "official":
+        splits = drop_straddling_twins(split_by_lists(photos, settings.files))
     else:
-        splits = split_stratified(photos, params.seed, params.test, params.val)
+        splits = split_stratified(photos, settings.seed, settings.test, settings.val)
     check_every_class_is_in_every_split(splits)
 
     with atomic_file(SPLITS) as partial:
@@ -38,13 +39,13 @@ def main() -> None:
     write_json(
         METRICS,
         {
-            "method": params.method,
+            "method": settings.method,
             "groups": splits["group"].nunique(),
             "photos": counts.to_dict(),
             "classes": count_by_class(splits).to_dict("index"),
         },
     )
-    log(f"{params.method}: {', '.join(f'{count} {split}' for split, count in counts.items())}")
+    log(f"{settings.method}: {', '.join(f'{count} {split}' for split, count in counts.items())}")
 
 
 def split_stratified(photos: pd.DataFrame, seed: int, test: float, val: float) -> pd.DataFrame:

@@ -1,14 +1,16 @@
 """Augmented views: what each depends on, its geometry, its ranges."""
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from scipy import ndimage
 
-from trashnet.images import resize
 from trashnet.params import Augment, load_params
-from trashnet.views import make_view, view_generator, warp
+from trashnet.views import INDEX, iterate_views, make_view, view_generator, warp
 
 SIZE = (24, 32)
 SHA256 = f"{2**200:064x}"
@@ -21,20 +23,68 @@ def ranges(**changes: object) -> Augment:
     return load_params().augment.model_copy(update=still)
 
 
+def drawing(
+    rotation: float = 0, shear: float = 0, zoom: tuple[float, float] = (1, 1), flip: bool = False
+) -> Mock:
+    """Return a generator that draws these, zoom as (y, x), and leaves the brightness."""
+    random = Mock(spec=np.random.Generator)
+    random.uniform.side_effect = [rotation, shear, np.array(zoom), 1.0]
+    random.random.return_value = 0.0 if flip else 1.0
+    return random
+
+
+def as_image_data_generator(
+    pixels: np.ndarray, rotation: float, shear: float, zoom: tuple[float, float]
+) -> np.ndarray:
+    """Warp a square picture by the matrices of Keras's `apply_affine_transform`.
+
+    Keras builds them for (x, y) and swaps both axes before SciPy applies them to (y, x).
+    """
+    turn, skew = np.deg2rad([rotation, shear])
+    zoom_y, zoom_x = zoom
+    matrix = (
+        np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        @ np.array([[1, -np.sin(skew)], [0, np.cos(skew)]])
+        @ np.diag([zoom_x, zoom_y])
+    )[::-1, ::-1]
+    centre = np.array(pixels.shape[:2]) / 2 - 0.5
+    warped: np.ndarray = np.stack(
+        [
+            ndimage.affine_transform(
+                pixels[:, :, channel].astype(float),
+                matrix,
+                centre - matrix @ centre,
+                mode="reflect",
+            )
+            for channel in range(3)
+        ],
+        axis=-1,
+    )
+    return warped
+
+
 @pytest.fixture(scope="module")
-def image() -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
 
 
-def test_without_ranges_a_view_is_the_plain_photo(image: Image.Image) -> None:
-    view = make_view(image, SIZE, ranges(), view_generator(1, SHA256, 1))
-    np.testing.assert_array_equal(view, resize(image, SIZE))
+@pytest.fixture(scope="module")
+def smooth() -> np.ndarray:
+    """Return a square picture without edges: two ways to resample it hardly differ."""
+    soft = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(64, 64, 3)), (6, 6, 0))
+    scaled: np.ndarray = np.interp(soft, (soft.min(), soft.max()), (20, 235)).astype(np.uint8)
+    return scaled
 
 
-def test_a_view_is_of_seed_photo_and_number_alone(image: Image.Image) -> None:
+def test_without_ranges_a_view_is_the_plain_photo(noise: np.ndarray) -> None:
+    view = make_view(noise, ranges(), view_generator(1, SHA256, 1))
+    np.testing.assert_array_equal(view, noise)
+
+
+def test_a_view_is_of_seed_photo_and_number_alone(noise: np.ndarray) -> None:
     def made(seed: int, sha256: str, number: int) -> bytes:
         return make_view(
-            image, SIZE, load_params().augment, view_generator(seed, sha256, number)
+            noise, load_params().augment, view_generator(seed, sha256, number)
         ).tobytes()
 
     assert made(1, SHA256, 1) == made(1, SHA256, 1)
@@ -42,35 +92,50 @@ def test_a_view_is_of_seed_photo_and_number_alone(image: Image.Image) -> None:
     assert len(others | {made(1, SHA256, 1)}) == 4
 
 
-def test_half_the_views_are_mirrored(image: Image.Image) -> None:
-    plain = resize(image, SIZE)
+def test_half_the_views_are_mirrored(noise: np.ndarray) -> None:
     flipped = [
         np.array_equal(
-            make_view(image, SIZE, ranges(horizontal_flip=True), view_generator(1, SHA256, number)),
-            plain[:, ::-1],
+            make_view(noise, ranges(horizontal_flip=True), view_generator(1, SHA256, number)),
+            noise[:, ::-1],
         )
         for number in range(1, 101)
     ]
     assert 30 < sum(flipped) < 70
 
 
-def test_brightness_scales_pixels(image: Image.Image) -> None:
-    view = make_view(image, SIZE, ranges(brightness=[0.5, 0.5]), view_generator(1, SHA256, 1))
-    np.testing.assert_allclose(view, resize(image, SIZE) * 0.5, atol=0.51)
+def test_brightness_scales_pixels_and_rounds(noise: np.ndarray) -> None:
+    view = make_view(noise, ranges(brightness=[0.7, 0.7]), view_generator(1, SHA256, 1))
+    np.testing.assert_allclose(view, noise * 0.7, atol=0.5 + 1e-9)
 
 
-def test_a_quarter_turn_turns_about_the_centre() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
-    quarter_turn = np.array([[0.0, -1.0], [1.0, 0.0]])
-    np.testing.assert_array_equal(warp(pixels, quarter_turn), np.rot90(pixels, k=1))
+def test_brightness_stops_at_white(noise: np.ndarray) -> None:
+    view = make_view(noise, ranges(brightness=[2.0, 2.0]), view_generator(1, SHA256, 1))
+    np.testing.assert_array_equal(view, np.minimum(noise.astype(int) * 2, 255))
+
+
+def test_a_rotation_by_90_turns_counter_clockwise(smooth: np.ndarray) -> None:
+    view = make_view(smooth, ranges(), drawing(rotation=90))
+    np.testing.assert_allclose(view, np.rot90(smooth), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "shear", "zoom"),
+    [(17, 0, (1, 1)), (0, 25, (1, 1)), (0, 0, (0.8, 1.2)), (-15, 20, (0.9, 1.15))],
+)
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_view_is_the_map_of_image_data_generator(
+    smooth: np.ndarray, rotation: float, shear: float, zoom: tuple[float, float], flip: bool
+) -> None:
+    expected = as_image_data_generator(smooth, rotation, shear, zoom)
+    view = make_view(smooth, ranges(horizontal_flip=True), drawing(rotation, shear, zoom, flip))
+    np.testing.assert_allclose(view, expected[:, ::-1] if flip else expected, atol=3)
 
 
 def test_what_a_warp_uncovers_is_the_mirror_image() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    twice_as_wide = warp(pixels, 2 * np.eye(2))[:, :, 0]
-    assert twice_as_wide.min() > 0 or (pixels == 0).any()  # nothing black has been filled in
-    left = warp(pixels, np.diag([2.0, 1.0]))
-    np.testing.assert_array_equal(left[:, 0], warp(pixels[:, ::-1], np.diag([2.0, 1.0]))[:, -1])
+    wide = np.random.default_rng(0).integers(0, 256, (8, 20, 3), np.uint8)
+    mirrored_to_square = np.pad(wide, ((6, 6), (0, 0), (0, 0)), mode="symmetric")
+    quarter_turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    np.testing.assert_array_equal(warp(wide, quarter_turn), np.rot90(mirrored_to_square)[6:14])
 
 
 @settings(max_examples=50, deadline=None)
@@ -84,13 +149,22 @@ def test_what_a_warp_uncovers_is_the_mirror_image() -> None:
 def test_any_ranges_give_pictures_of_the_same_shape(
     rotation: float, zoom: float, shear: float, low: float, more: float
 ) -> None:
-    grey = Image.new("RGB", (40, 30), (100, 100, 100))
+    grey = np.full((*SIZE, 3), 100, np.uint8)
     drawn = ranges(
         rotation=rotation, zoom=zoom, shear=shear, brightness=[low, low + more],
         horizontal_flip=True,
     )  # fmt: skip
-    view = make_view(grey, SIZE, drawn, view_generator(1, SHA256, 1))
-    assert view.shape == (*SIZE, 3)
+    view = make_view(grey, drawn, view_generator(1, SHA256, 1))
+    assert view.shape == grey.shape
     assert view.dtype == np.uint8
     assert view.min() >= min(255, int(100 * low)) - 1
     assert view.max() <= min(255, 100 * (low + more) + 1)
+
+
+def test_shards_come_in_the_indexs_order_whatever_their_names(tmp_path: Path) -> None:
+    rows = ["path,shard,row"]
+    for path, shard in [("a.jpg", "views-99999.npy"), ("b.jpg", "views-100000.npy")]:
+        np.save(tmp_path / shard, np.zeros((1, 1, *SIZE, 3), np.uint8))
+        rows.append(f"{path},{shard},0")
+    (tmp_path / INDEX).write_text("\n".join(rows))
+    assert [paths for paths, _ in iterate_views(tmp_path)] == [["a.jpg"], ["b.jpg"]]
