@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ def save_classifier(classifier: Classifier, path: Path) -> None:
         metadata = json.loads(members["metadata.json"])
         del metadata["date_saved"]
         members["metadata.json"] = json.dumps(metadata).encode()
+        members["config.json"] = _number_shared_objects(members["config.json"])
         members[CLASSES_MEMBER] = json.dumps(classifier.class_names).encode()
         _write_members(partial, members)
 
@@ -156,6 +158,16 @@ def load_classifier(path: Path) -> Classifier:
 
 def _pool(feature_map: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.GlobalAveragePooling2D(name="pool")(feature_map)
+
+
+def _number_shared_objects(config: bytes) -> bytes:
+    """Replace memory addresses, by which Keras tells shared objects, with running numbers."""
+    numbers: dict[bytes, int] = {}
+
+    def number(match: re.Match[bytes]) -> bytes:
+        return b'"shared_object_id": %d' % numbers.setdefault(match[1], len(numbers))
+
+    return re.sub(rb'"shared_object_id": (\d+)', number, config)
 
 
 def _read_members(path: Path) -> dict[str, bytes]:
