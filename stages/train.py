@@ -21,7 +21,7 @@ from trashnet.dataset import class_names, read_splits
 from trashnet.features import WEIGHTS, features_folder, open_features
 from trashnet.files import atomic_file, write_json
 from trashnet.networks import build_backbone, cut_network
-from trashnet.params import Params, load_params
+from trashnet.params import FineTune, Initial, Params, load_params
 from trashnet.progress import progress_bar
 from trashnet.stage import log, run_model_stage
 
@@ -200,7 +200,7 @@ def fit(
         restore_best_weights=True,
     )
     model.compile(
-        make_optimizer(params, settings.learning_rate),
+        make_optimizer(params, schedule_learning_rate(params, settings, steps_an_epoch=len(train))),
         keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=params.label_smoothing
         ),
@@ -226,7 +226,24 @@ def fit(
     return Phase(phase, pd.DataFrame(record.history), stopping.best_epoch)
 
 
-def make_optimizer(params: Params, learning_rate: float) -> keras.optimizers.Optimizer:
+def schedule_learning_rate(
+    params: Params, phase: Initial | FineTune, steps_an_epoch: int
+) -> float | keras.optimizers.schedules.CosineDecay:
+    """Return the phase's learning rate, or what moves it from step to step."""
+    if params.learning_rate_schedule == "constant":
+        return phase.learning_rate
+    # Fresh weights give large gradients, so the first epoch climbs up to the rate.
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        warmup_target=phase.learning_rate,
+        warmup_steps=steps_an_epoch,
+        decay_steps=max(1, (phase.epochs - 1) * steps_an_epoch),
+    )
+
+
+def make_optimizer(
+    params: Params, learning_rate: float | keras.optimizers.schedules.CosineDecay
+) -> keras.optimizers.Optimizer:
     """Return the optimizer that `params.optimizer` names."""
     if params.optimizer == "adamw":
         return keras.optimizers.AdamW(learning_rate, weight_decay=params.weight_decay)

@@ -18,17 +18,19 @@ SHA256 = f"{2**200:064x}"
 
 def ranges(**changes: object) -> Augment:
     """Return settings that change nothing but what is named."""
-    nothing = {"rotation": 0, "zoom": 0, "shear": 0, "horizontal_flip": False}
-    still = nothing | {"brightness": [1.0, 1.0]} | changes
+    unmoved = {"rotation": 0, "zoom": 0, "shear": 0, "shift": 0}
+    unflipped = {"horizontal_flip": False, "vertical_flip": False}
+    same_tone = {"brightness": [1.0, 1.0], "contrast": [1.0, 1.0], "color": 0}
+    still = unmoved | unflipped | same_tone | changes
     return load_params().augment.model_copy(update=still)
 
 
 def drawing(
     rotation: float = 0, shear: float = 0, zoom: tuple[float, float] = (1, 1), flip: bool = False
 ) -> Mock:
-    """Return a generator that draws these, zoom as (y, x), and leaves the brightness."""
+    """Return a generator that draws these, zoom as (y, x), and leaves place and tone."""
     random = Mock(spec=np.random.Generator)
-    random.uniform.side_effect = [rotation, shear, np.array(zoom), 1.0]
+    random.uniform.side_effect = [rotation, shear, np.array(zoom), np.zeros(2), 1, 1, np.ones(3)]
     random.random.return_value = 0.0 if flip else 1.0
     return random
 
@@ -92,15 +94,61 @@ def test_a_view_is_of_seed_photo_and_number_alone(noise: np.ndarray) -> None:
     assert len(others | {made(1, SHA256, 1)}) == 4
 
 
-def test_half_the_views_are_mirrored(noise: np.ndarray) -> None:
+@pytest.mark.parametrize(("flip", "axis"), [("horizontal_flip", 1), ("vertical_flip", 0)])
+def test_half_the_views_are_mirrored(flip: str, axis: int, noise: np.ndarray) -> None:
     flipped = [
         np.array_equal(
-            make_view(noise, ranges(horizontal_flip=True), view_generator(1, SHA256, number)),
-            noise[:, ::-1],
+            make_view(noise, ranges(**{flip: True}), view_generator(1, SHA256, number)),
+            np.flip(noise, axis),
         )
         for number in range(1, 101)
     ]
     assert 30 < sum(flipped) < 70
+
+
+def test_shift_moves_by_shares_of_width_and_height_and_mirrors_what_it_uncovers() -> None:
+    picture = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
+    random = Mock(spec=np.random.Generator)
+    moved = np.array([0.1, -0.2])
+    random.uniform.side_effect = [0, 0, np.ones(2), moved, 1, 1, np.ones(3)]
+
+    view = make_view(picture, ranges(), random)
+
+    np.testing.assert_array_equal(view[4:, :-3], picture[:-4, 3:])
+    np.testing.assert_array_equal(view[:4, :-3], picture[3::-1, 3:])
+
+
+def test_shifts_stay_in_their_range() -> None:
+    """A dot moves at most a quarter of each side."""
+    dot = np.zeros((40, 80, 3), np.uint8)
+    dot[20, 40] = 255
+    places = [
+        np.unravel_index(
+            make_view(dot, ranges(shift=0.25), view_generator(1, SHA256, number))[..., 0].argmax(),
+            (40, 80),
+        )
+        for number in range(1, 60)
+    ]
+    down, right = np.abs(np.array(places) - (20, 40)).max(axis=0)
+    assert 8 <= down <= 10
+    assert 16 <= right <= 20
+
+
+def test_contrast_spreads_levels_about_their_mean(noise: np.ndarray) -> None:
+    soft = (noise // 2 + 64).astype(np.uint8)
+    view = make_view(soft, ranges(contrast=[0.5, 0.5]), view_generator(1, SHA256, 1))
+    np.testing.assert_allclose(view, soft.mean() + (soft - soft.mean()) * 0.5, atol=0.5 + 1e-6)
+
+
+def test_color_scales_each_channel_by_its_own_factor() -> None:
+    grey = np.full((*SIZE, 3), 100, np.uint8)
+    views = [
+        make_view(grey, ranges(color=0.3), view_generator(1, SHA256, number))[0, 0]
+        for number in range(1, 60)
+    ]
+    assert np.min(views) >= 70
+    assert np.max(views) <= 130
+    assert np.ptp(views, axis=1).max() > 30
 
 
 def test_brightness_scales_pixels_and_rounds(noise: np.ndarray) -> None:
@@ -135,7 +183,8 @@ def test_what_a_warp_uncovers_is_the_mirror_image() -> None:
     wide = np.random.default_rng(0).integers(0, 256, (8, 20, 3), np.uint8)
     mirrored_to_square = np.pad(wide, ((6, 6), (0, 0), (0, 0)), mode="symmetric")
     quarter_turn = np.array([[0.0, -1.0], [1.0, 0.0]])
-    np.testing.assert_array_equal(warp(wide, quarter_turn), np.rot90(mirrored_to_square)[6:14])
+    turned = warp(wide, quarter_turn, np.zeros(2))
+    np.testing.assert_array_equal(turned, np.rot90(mirrored_to_square)[6:14])
 
 
 @settings(max_examples=50, deadline=None)

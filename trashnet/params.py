@@ -51,6 +51,11 @@ Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0)]
 Url = Annotated[str, Field(min_length=1)]
+FactorRange = Annotated[
+    list[Annotated[float, Field(ge=0)]],
+    Field(min_length=2, max_length=2),
+    AfterValidator(_ascending),
+]
 
 
 class Section(BaseModel):
@@ -111,12 +116,12 @@ class Augment(Section):
     rotation: Annotated[float, Field(ge=0, le=180)]
     zoom: Share
     shear: Annotated[float, Field(ge=0, lt=90)]
+    shift: Share
     horizontal_flip: bool
-    brightness: Annotated[
-        list[Annotated[float, Field(ge=0)]],
-        Field(min_length=2, max_length=2),
-        AfterValidator(_ascending),
-    ]
+    vertical_flip: bool
+    brightness: FactorRange
+    contrast: FactorRange
+    color: Share
 
 
 class Head(Section):
@@ -159,6 +164,7 @@ class Params(Section):
     head: Head
     optimizer: Literal["adam", "adamw"]
     weight_decay: Annotated[float, Field(ge=0)]
+    learning_rate_schedule: Literal["constant", "cosine"]
     initial: Initial
     fine_tune: FineTune
     early_stopping: EarlyStopping
