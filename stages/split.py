@@ -27,10 +27,13 @@ def main() -> None:
     manifest = read_manifest()
     photos = manifest.loc[manifest["status"] == "ok", ["path", "label", "group", "sha256"]]
 
-    if settings.files is not None and settings.method == "official":
-        splits = drop_straddling_twins(split_by_lists(photos, settings.files))
-    else:
-        splits = split_stratified(photos, settings.seed, settings.test, settings.val)
+    match settings.method:
+        case "official":
+            splits = drop_straddling_twins(split_by_lists(photos, str(settings.files)))
+        case "kfold":
+            splits = split_fold(photos, settings.seed, settings.fold, settings.folds, settings.val)
+        case "stratified":
+            splits = split_stratified(photos, settings.seed, settings.test, settings.val)
     check_every_class_is_in_every_split(splits)
 
     with atomic_file(SPLITS) as partial:
@@ -51,12 +54,8 @@ def main() -> None:
 def split_stratified(photos: pd.DataFrame, seed: int, test: float, val: float) -> pd.DataFrame:
     """Hand out near-duplicate groups class by class, in an order drawn by `seed`.
 
-    A group goes to the test split if its middle lies in the first `test` of
-    its class's photos, to validation if in the next `val`, else to training.
-    It is known by the smallest SHA-256 among its photos: this and the seed
-    alone decide its place, and that photo's label its class. So neither the
-    order of the rows nor the names of the files matter, and a file added to a
-    class moves at most one group across each border there and none elsewhere.
+    The test split gets the first `test` of each class's photos in that order,
+    validation the next `val`, training the rest.
 
     Parameters
     ----------
@@ -72,6 +71,55 @@ def split_stratified(photos: pd.DataFrame, seed: int, test: float, val: float) -
     DataFrame
         `photos` with the columns split and reason.
     """
+    place = draw_places(photos, seed)
+    return photos.assign(
+        split=np.select([place < test, place < test + val], ["test", "val"], "train"), reason=""
+    )
+
+
+def split_fold(photos: pd.DataFrame, seed: int, fold: int, folds: int, val: float) -> pd.DataFrame:
+    """Take one fold of cross-validation: all folds together test every photo once.
+
+    The order is that of `split_stratified`. Fold number `fold` of it is the
+    test split and the `val` of each class's photos that follow, from the
+    start again after the end, are validation.
+
+    Parameters
+    ----------
+    photos : DataFrame
+        Columns path, label, group and sha256 of the manifest.
+    seed : int
+        The same for all folds of one cross-validation.
+    fold : int
+        From 1 to `folds`.
+    folds : int
+        At least 2.
+    val : float
+        Share of each class, between 0 and 1.
+
+    Returns
+    -------
+    DataFrame
+        `photos` with the columns split and reason.
+    """
+    place = draw_places(photos, seed)
+    # Compared with the border itself, not by a difference, so that rounding tears no photo off.
+    start, end = (fold - 1) / folds, fold / folds
+    in_test = (place >= start) & (place < end)
+    in_val = ((place >= end) & (place < end + val)) | (place < end + val - 1)
+    split = np.select([in_test, in_val], ["test", "val"], "train")
+    return photos.assign(split=split, reason="")
+
+
+def draw_places(photos: pd.DataFrame, seed: int) -> "pd.Series[float]":
+    """Draw where each photo's near-duplicate group stands in its class, between 0 and 1.
+
+    That is the middle of the group in the class's photos in the order drawn. A
+    group is known by the smallest SHA-256 among its photos: this and the seed
+    alone decide its place, and that photo's label its class. So neither the
+    order of the rows nor the names of the files matter, and a file added to a
+    class moves at most one group across each border there and none elsewhere.
+    """
     groups = (
         photos.sort_values("sha256")
         .groupby("group")
@@ -83,8 +131,7 @@ def split_stratified(photos: pd.DataFrame, seed: int, test: float, val: float) -
     groups = groups.sort_values("draw")
     in_class = groups.groupby("label")["photos"]
     middle = (in_class.cumsum() - groups["photos"] / 2) / in_class.transform("sum")
-    groups["split"] = np.select([middle < test, middle < test + val], ["test", "val"], "train")
-    return photos.assign(split=photos["group"].map(groups["split"]), reason="")
+    return photos["group"].map(middle)
 
 
 def split_by_lists(photos: pd.DataFrame, url: str) -> pd.DataFrame:

@@ -82,7 +82,8 @@ def test_committed_params_are_valid() -> None:
         ("prepare.near_duplicate_bits", 65, "less than or equal to 64"),
         # not one of the choices
         ("optimizer", "sgd", "'adam' or 'adamw'"),
-        ("split.method", "random", "'stratified' or 'official'"),
+        ("split.method", "random", "'stratified', 'kfold' or 'official'"),
+        ("split.folds", 1, "greater than or equal to 2"),
         ("early_stopping.monitor", "loss", "'val_loss' or 'val_accuracy'"),
         ("dataset", "elsewhere", "one of sample, trashnet"),
         ("models", ["MobileNet", "MobileNet"], "each model once"),
@@ -135,6 +136,7 @@ def test_unknown_model_is_answered_with_the_known_ones(changed: Changed) -> None
     [
         ("split.method", "official", "needs files"),
         ("split.test", 0.85, "test + val"),
+        ("split.fold", 6, "from 1 to folds"),
         ("datasets.sample.url", ["a.zip", "b.zip"], "content_sha256"),
     ],
 )

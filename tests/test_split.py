@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from stages import prepare, split
-from stages.split import drop_straddling_twins, split_by_lists, split_stratified
+from stages.split import drop_straddling_twins, split_by_lists, split_fold, split_stratified
 from trashnet.dataset import MANIFEST, RAW, SPLIT_NAMES, read_splits
 from trashnet.errors import PipelineError
 
@@ -146,6 +147,53 @@ def test_draw_is_the_same_on_every_machine() -> None:
     splits = split_stratified(singles({"glass": 10}), 1, 0.2, 0.2).set_index("split")["path"]
 
     assert splits["test"].tolist() == ["glass/4-0.jpg", "glass/7-0.jpg"]
+
+
+folds = st.integers(2, 10)
+
+
+@given(groups_of_any_classes, seeds, folds)
+def test_folds_together_test_every_photo_once(
+    groups: list[list[str]], seed: int, folds: int
+) -> None:
+    photos = photos_in(groups)
+
+    tested = [
+        split_fold(photos, seed, fold, folds, val=0.1)["split"] == "test"
+        for fold in range(1, folds + 1)
+    ]
+
+    assert (np.sum(tested, axis=0) == 1).all()
+
+
+@given(groups_of_any_classes, seeds, folds, st.data())
+def test_no_group_straddles_the_splits_of_a_fold(
+    groups: list[list[str]], seed: int, folds: int, data: st.DataObject
+) -> None:
+    fold = data.draw(st.integers(1, folds))
+
+    splits = split_fold(photos_in(groups), seed, fold, folds, val=0.3)
+
+    assert splits.groupby("group")["split"].nunique().max() == 1
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3, 4, 5])
+def test_every_fold_has_its_shares_of_each_class(fold: int) -> None:
+    photos = singles({"glass": 100, "paper": 40})
+
+    splits = split_fold(photos, seed=1, fold=fold, folds=5, val=0.15)
+
+    counts = splits.groupby("label")["split"].value_counts().unstack().astype(int)
+    assert counts.loc["glass"].to_dict() == {"test": 20, "train": 65, "val": 15}
+    assert counts.loc["paper"].to_dict() == {"test": 8, "train": 26, "val": 6}
+
+
+def test_first_fold_is_the_stratified_split_of_its_share() -> None:
+    photos = singles({"glass": 50, "paper": 20})
+
+    fold = split_fold(photos, seed=3, fold=1, folds=5, val=0.2)
+
+    pd.testing.assert_frame_equal(fold, split_stratified(photos, 3, 0.2, 0.2))
 
 
 @pytest.fixture
@@ -330,6 +378,15 @@ def test_splits_name_every_usable_photo(configure: Configure) -> None:
     splits = read_splits()
     assert splits.columns.tolist() == ["path", "label", "group", "split", "reason"]
     assert splits["path"].tolist() == photos["path"].tolist()
+
+
+def test_method_kfold_takes_the_fold_that_params_name(configure: Configure) -> None:
+    photos = singles({"glass": 20, "paper": 20})
+    configure(photos, method="kfold", folds=4, fold=3, val=0.25)
+
+    split.main()
+
+    assert read_splits()["split"].tolist() == split_fold(photos, 1, 3, 4, 0.25)["split"].tolist()
 
 
 def test_photos_that_prepare_left_out_are_in_no_split(configure: Configure) -> None:

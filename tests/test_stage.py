@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -75,6 +76,7 @@ def test_unknown_argument_is_refused(
         (PipelineError("no photos; name a folder."), "split: no photos; name a folder."),
         (KeyboardInterrupt(), "split: stopped by the keyboard"),
         (OSError(errno.ENOSPC, "No space left on device"), "split: No space left on device"),
+        (BrokenProcessPool("ended abruptly"), "split: the system ended a worker process"),
         (FileNotFoundError(errno.ENOENT, "No such file", "data/x.csv"), "data/x.csv"),
     ],
 )

@@ -95,16 +95,22 @@ class Prepare(Section):
 
 
 class Split(Section):
-    method: Literal["stratified", "official"]
+    method: Literal["stratified", "kfold", "official"]
     seed: Seed
     test: Annotated[float, Field(gt=0, lt=1)]
     val: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=2)]
+    fold: PositiveCount
     files: Url | None
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> Self:
         if self.test + self.val >= 1:
             raise ValueError("test + val should leave a share for training, below 1 in sum")
+        if self.method == "kfold" and 1 / self.folds + self.val >= 1:
+            raise ValueError("1 / folds + val should leave a share for training, below 1 in sum")
+        if self.fold > self.folds:
+            raise ValueError("fold should be from 1 to folds")
         if self.method == "official" and self.files is None:
             raise ValueError("method official needs files, the folder or URL with the three lists")
         return self

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from trashnet.errors import PipelineError
@@ -34,6 +35,11 @@ def _run(main: Callable[[], None]) -> None:
         sys.exit(f"{_stage_name()}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{_stage_name()}: stopped by the keyboard; run the same command again to go on.")
+    except BrokenProcessPool:
+        sys.exit(
+            f"{_stage_name()}: the system ended a worker process, most likely because memory ran "
+            "out; free some and run the same command again."
+        )
     except OSError as error:
         sys.exit(
             f"{_stage_name()}: {error.strerror or error} ({error.filename or 'no file named'}); "
