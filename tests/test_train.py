@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from stages.train import Phase, PhotoBatches, beats, class_weights, fit, write_history
+from stages.train import (
+    Phase,
+    PhotoBatches,
+    beats,
+    class_weights,
+    fit,
+    make_optimizer,
+    schedule_learning_rate,
+    write_history,
+)
 from trashnet.classifier import build_head
 from trashnet.params import Params, load_params
 
@@ -166,11 +175,37 @@ def test_weights_change_the_loss_that_is_trained(
     arrays, targets = separable
     weights = np.where(targets[:48].argmax(1) == 2, 0, 1).astype(np.float32)
     train = PhotoBatches(arrays, np.arange(48), targets[:48], 10, weights, seed=1)
-    _, val = batches_of(separable)
+    weighing = 48 + np.flatnonzero(targets[48:].argmax(1) != 2)
+    val = PhotoBatches(arrays, weighing, targets[weighing], 10)
+    eager = load_params().initial.model_copy(update={"epochs": 20, "learning_rate": 0.02})
     model = new_head(1)
-    fit(model, train, val, "initial", load_params())
+    fit(model, train, val, "initial", with_settings(initial=eager))
     said = model(arrays[:48, 0]).numpy().argmax(1)
     assert 2 not in said
+
+
+def test_cosine_schedule_climbs_for_an_epoch_and_ends_at_zero() -> None:
+    phase = load_params().fine_tune.model_copy(update={"epochs": 11, "learning_rate": 0.4})
+
+    rate = schedule_learning_rate(
+        with_settings(learning_rate_schedule="cosine"), phase, steps_an_epoch=10
+    )
+
+    assert not isinstance(rate, float)
+    steps = {0: 0.0, 5: 0.2, 10: 0.4, 60: 0.2, 110: 0.0}
+    assert [float(rate(step)) for step in steps] == pytest.approx(list(steps.values()), abs=1e-6)
+
+
+def test_constant_schedule_is_the_phases_rate() -> None:
+    params = with_settings(learning_rate_schedule="constant")
+    assert schedule_learning_rate(params, params.initial, 10) == params.initial.learning_rate
+
+
+@pytest.mark.parametrize(("name", "decay"), [("adam", None), ("adamw", 0.25)])
+def test_weight_decay_is_adamws_alone(name: str, decay: float | None) -> None:
+    optimizer = make_optimizer(with_settings(optimizer=name, weight_decay=0.25), 0.1)
+    assert type(optimizer).__name__.lower() == name
+    assert optimizer.weight_decay == decay
 
 
 @pytest.mark.parametrize(
