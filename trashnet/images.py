@@ -2,12 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +16,8 @@ from trashnet.errors import PipelineError
 
 MAX_PIXELS = 64_000_000
 """Largest width x height that is decoded: a small file can unpack to more than the memory holds."""
+
+Loaded = TypeVar("Loaded")
 
 _FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
@@ -138,15 +140,26 @@ def load_batches(
         If a photo cannot be used, when its batch is due.
     """
     load = partial(load_pixels, image_size=image_size)
+    for batch in map_ahead(load, paths, batch_size):
+        yield np.stack(batch)
+
+
+def map_ahead(
+    load: Callable[[Path], Loaded], paths: Sequence[Path], batch_size: int
+) -> Iterator[list[Loaded]]:
+    """Yield batches of what `load` makes of each path, in order, one batch ahead of the caller.
+
+    An exception of `load` is raised when its batch is due.
+    """
     # Threads are enough: Pillow decodes and resizes without holding the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        in_work: deque[Iterator[np.ndarray]] = deque()
+        in_work: deque[Iterator[Loaded]] = deque()
         for start in range(0, len(paths), batch_size):
             in_work.append(pool.map(load, paths[start : start + batch_size]))
             if len(in_work) > 1:
-                yield np.stack(list(in_work.popleft()))
+                yield list(in_work.popleft())
         if in_work:
-            yield np.stack(list(in_work.popleft()))
+            yield list(in_work.popleft())
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -1,0 +1,216 @@
+"""``python -m trashnet predict``: what it answers, in which form, and what it says of bad input."""
+
+import csv
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from trashnet.__main__ import main
+from trashnet.classifier import Classifier, save_classifier
+from trashnet.images import load_pixels
+from trashnet.prediction import answer, find_photos
+
+REPOSITORY = Path(__file__).parents[1]
+IMAGE_SIZE = (12, 16)
+CLASSES = ["blue, or cyan", "green", "red"]
+
+
+def color_classifier() -> Classifier:
+    """Return a model that says which colour a photo mostly has."""
+    pixels = keras.Input((*IMAGE_SIZE, 3))
+    means = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 50)(pixels))
+    logits = keras.layers.Dense(3, use_bias=False)(means)
+    model = keras.Model(pixels, keras.layers.Softmax()(logits))
+    model.layers[-2].set_weights([np.eye(3)[::-1]])
+    return Classifier(model, CLASSES)
+
+
+@pytest.fixture(autouse=True)
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in a folder with a comparison of two models and photos of three colours."""
+    monkeypatch.chdir(tmp_path)
+    save_classifier(color_classifier(), Path("models/MobileNetV2.keras"))
+    Path("reports").mkdir()
+    comparison = '{"models": {"MobileNetV2": {}, "MobileNet": {}}}'
+    Path("reports/comparison.json").write_text(comparison)
+    Path("photos/more").mkdir(parents=True)
+    for name, color in {"b.jpg": "red", "a.PNG": "blue", "more/c.jpeg": "lime"}.items():
+        image = Image.new("RGB", (40, 30), color)
+        image.save(Path("photos", name), "PNG" if name.endswith("PNG") else "JPEG")
+    return tmp_path
+
+
+def test_table_names_each_photo_with_its_likeliest_classes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = main(["predict", "photos/b.jpg", "--top", "2"])
+
+    line = capsys.readouterr().out
+    assert status == 0
+    assert line.startswith("photos/b.jpg  red ")
+    assert line.count("%") == 2
+
+
+def test_folder_stands_for_its_photos_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos/.hidden.jpg").write_bytes(b"")
+    Path("photos/notes.txt").write_text("not a photo")
+
+    main(["predict", "photos", "--json"])
+
+    answers = json.loads(capsys.readouterr().out)
+    assert [(item["path"], item["predicted"]) for item in answers] == [
+        ("photos/a.PNG", "blue, or cyan"),
+        ("photos/b.jpg", "red"),
+        ("photos/more/c.jpeg", "green"),
+    ]
+
+
+def test_json_holds_every_probability(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["predict", "photos/b.jpg", "--json"])
+
+    (item,) = json.loads(capsys.readouterr().out)
+    expected = color_classifier().predictor()(load_pixels(Path("photos/b.jpg"), IMAGE_SIZE)[None])
+    assert list(item["probabilities"]) == CLASSES
+    assert list(item["probabilities"].values()) == pytest.approx(expected[0], abs=1e-6)
+    assert item["probability"] == item["probabilities"]["red"]
+
+
+def test_csv_has_a_column_a_class(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["predict", "photos/b.jpg", "nowhere.jpg", "--csv"])
+
+    red, missing = csv.DictReader(StringIO(capsys.readouterr().out))
+    assert list(red) == ["path", "predicted", "probability", *(f"p_{c}" for c in CLASSES), "error"]
+    assert (red["predicted"], red["probability"], red["error"]) == ("red", red["p_red"], "")
+    assert missing["predicted"] == ""
+    assert "nowhere.jpg cannot be read" in missing["error"]
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = Path("photos/b.jpg").read_bytes()
+    Path("photos/cut.jpg").write_bytes(whole[: len(whole) // 2])
+    Path("photos/text.jpg").write_text("hello")
+    Path("empty").mkdir()
+
+    status = main(["predict", "nowhere.jpg", "photos", "empty"])
+
+    captured = capsys.readouterr()
+    assert status == 1
+    assert len(captured.out.splitlines()) == 3
+    faults = captured.err.splitlines()
+    assert [fault.split()[1] for fault in faults] == [
+        "nowhere.jpg", "photos/cut.jpg", "photos/text.jpg", "empty",
+    ]  # fmt: skip
+
+
+def test_json_keeps_the_place_of_what_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["predict", "photos/b.jpg", "nowhere.jpg", "photos/a.PNG", "--json"])
+
+    answers = json.loads(capsys.readouterr().out)
+    assert status == 1
+    assert [sorted(item) for item in answers] == [
+        ["path", "predicted", "probabilities", "probability"],
+        ["error", "path"],
+        ["path", "predicted", "probabilities", "probability"],
+    ]
+
+
+def test_answers_do_not_depend_on_what_stands_beside_a_photo() -> None:
+    """Across the border of a batch, with a broken photo in each."""
+    classifier = color_classifier()
+    names = ["b.jpg", "a.PNG", "nowhere.jpg", "more/c.jpeg"] * 20
+    paths = [Path("photos", name) for name in names]
+
+    answers = list(answer(classifier.predictor(), paths, IMAGE_SIZE))
+
+    said = {"b.jpg": 2, "a.PNG": 0, "more/c.jpeg": 1}
+    assert [item.path for item in answers] == paths
+    for name, item in zip(names, answers, strict=True):
+        if item.probabilities is None:
+            assert name == "nowhere.jpg"
+        else:
+            assert item.probabilities.argmax() == said[name]
+
+
+def test_best_is_the_first_of_the_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["predict", "photos/b.jpg", "--csv"])
+    best = capsys.readouterr().out
+    main(["predict", "photos/b.jpg", "--csv", "--model", "MobileNetV2"])
+    assert capsys.readouterr().out == best
+
+
+def test_a_model_can_be_a_path(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    Path("reports/comparison.json").unlink()
+    Path("models/MobileNetV2.keras").rename(tmp_path / "mine.keras")
+
+    assert main(["predict", "photos/b.jpg", "--model", str(tmp_path / "mine.keras")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("AlexNet", "has no model AlexNet; take best, MobileNetV2, MobileNet,"),
+        ("MobileNet", "no model at models/MobileNet.keras"),
+        ("photos/b.jpg", "is not a model that this pipeline saved"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_a_sentence(
+    model: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "photos/b.jpg", "--model", model]) == 1
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert sentence in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "no model was trained here yet; run `dvc repro`"), ("{}", "is damaged")],
+)
+def test_without_a_comparison_best_says_what_to_do(
+    content: str | None, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is None:
+        Path("reports/comparison.json").unlink()
+    else:
+        Path("reports/comparison.json").write_text(content)
+
+    assert main(["predict", "photos/b.jpg"]) == 1
+
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("top", ["0", "-1", "many"])
+def test_top_must_be_a_number_from_one(top: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "photos/b.jpg", "--top", top])
+
+    assert "should be a number from 1" in capsys.readouterr().err
+
+
+def test_folders_are_searched_whatever_the_case_of_the_suffix() -> None:
+    assert find_photos([Path("photos/more"), Path("photos/a.PNG")]) == [
+        Path("photos/more/c.jpeg"),
+        Path("photos/a.PNG"),
+    ]
+
+
+def test_wrong_arguments_are_answered_without_loading_tensorflow() -> None:
+    program = (
+        "import sys, trashnet.__main__; "
+        "print(sorted({'keras', 'tensorflow', 'pandas'} & set(sys.modules)))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, check=False, capture_output=True, text=True
+    )
+    assert loaded.stdout == "[]\n", loaded.stderr

@@ -1,0 +1,171 @@
+"""The command line: ``python -m trashnet predict photo.jpg folder/``."""
+
+import argparse
+import csv
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trashnet.errors import PipelineError
+from trashnet.prediction import Answer, answer, compared_models, find_photos
+from trashnet.progress import progress
+
+Writer = Callable[[Sequence[Answer], Sequence[str], int], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    options = parse(arguments)
+    try:
+        return predict(options.photos, options.model, options.write, options.top)
+    except PipelineError as error:
+        print(f"trashnet: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the arguments; what is wrong with them is said before anything is loaded."""
+    parser = argparse.ArgumentParser(prog="python -m trashnet")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    command = commands.add_parser("predict", help="say what photos show")
+    command.add_argument(
+        "photos", nargs="+", type=Path, help="JPEG or PNG files, or folders of them"
+    )
+    command.add_argument(
+        "--model",
+        default="best",
+        help="a model of the comparison, the best of them on validation (default), "
+        "or the path of a .keras file",
+    )
+    command.add_argument(
+        "--top", type=_positive, default=3, help="classes a photo in the table (default 3)"
+    )
+    forms = command.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--json", dest="write", action="store_const", const=write_json, help="for programs"
+    )
+    forms.add_argument(
+        "--csv", dest="write", action="store_const", const=write_csv, help="for spreadsheets"
+    )
+    command.set_defaults(write=write_table)
+    return parser.parse_args(arguments)
+
+
+def predict(photos: Sequence[Path], model: str, write: Writer, top: int) -> int:
+    """Write the answers on all photos; return 1 if one could not be read, else 0."""
+    path = find_model(model)
+    # TensorFlow takes seconds to import, so all that can fail without it has its turn first.
+    from trashnet.classifier import load_classifier  # noqa: PLC0415
+
+    classifier = load_classifier(path)
+    files = find_photos(photos)
+    answers = list(
+        progress(
+            answer(classifier.predictor(), files, classifier.image_size),
+            "predicting",
+            "photo",
+            total=len(files),
+        )
+    )
+    write(answers, classifier.class_names, top)
+    return 1 if any(item.error for item in answers) else 0
+
+
+def find_model(name: str) -> Path:
+    """Return the model file that ``--model`` means.
+
+    Raises
+    ------
+    PipelineError
+        If it is neither a path nor a model of the comparison.
+    """
+    if "/" in name or name.endswith(".keras"):
+        return Path(name)
+    models = compared_models()
+    if name == "best":
+        name = models[0]
+    if name not in models:
+        raise PipelineError(
+            f"The comparison has no model {name}; take best, {', '.join(models)}, "
+            "or the path of a .keras file."
+        )
+    return Path("models", f"{name}.keras")
+
+
+def write_table(answers: Sequence[Answer], class_names: Sequence[str], top: int) -> None:
+    """Print a line a photo with its likeliest classes; faults go to standard error."""
+    width = max(len(str(item.path)) for item in answers)
+    name_width = max(map(len, class_names))
+    for item in answers:
+        if item.probabilities is None:
+            print(f"trashnet: {item.error}", file=sys.stderr)
+            continue
+        likeliest = [
+            f"{name:{name_width}} {probability:5.1%}"
+            for name, probability in ranked(item.probabilities, class_names)[:top]
+        ]
+        print(f"{item.path!s:{width}}  {'   '.join(likeliest)}".rstrip())
+
+
+def write_json(answers: Sequence[Answer], class_names: Sequence[str], _: int) -> None:
+    """Print a list with an object a photo, in the order of the arguments."""
+    json.dump(list(_as_objects(answers, class_names)), sys.stdout, indent=2)
+    print()
+
+
+def write_csv(answers: Sequence[Answer], class_names: Sequence[str], _: int) -> None:
+    """Print a row a photo: path, predicted, probability, ``p_<class>`` for each class, error."""
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(
+        ["path", "predicted", "probability", *(f"p_{name}" for name in class_names), "error"]
+    )
+    for item in answers:
+        if item.probabilities is None:
+            table.writerow([item.path, "", "", *("" for _ in class_names), item.error])
+            continue
+        name, highest = ranked(item.probabilities, class_names)[0]
+        numbers = [f"{probability:.6f}" for probability in (highest, *item.probabilities)]
+        table.writerow([item.path, name, *numbers, ""])
+
+
+def ranked(probabilities: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, float]]:
+    """Return the classes with their probabilities, the likeliest first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return [(class_names[index], float(probabilities[index])) for index in order]
+
+
+def _as_objects(
+    answers: Sequence[Answer], class_names: Sequence[str]
+) -> Iterator[dict[str, object]]:
+    for item in answers:
+        if item.probabilities is None:
+            yield {"path": str(item.path), "error": item.error}
+            continue
+        name, highest = ranked(item.probabilities, class_names)[0]
+        yield {
+            "path": str(item.path),
+            "predicted": name,
+            "probability": round(highest, 6),
+            "probabilities": {
+                name: round(float(probability), 6)
+                for name, probability in zip(class_names, item.probabilities, strict=True)
+            },
+        }
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a number from 1, not {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    # A reader that stops early, like `| head`, ends this quietly.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""A trained model's answers on photos that are not in the dataset."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from trashnet.errors import PipelineError
+from trashnet.images import ImageError, load_pixels, map_ahead
+
+COMPARISON = Path("reports/comparison.json")
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png"}
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one photo, or why it says nothing.
+
+    Attributes
+    ----------
+    path : Path
+        As the caller named it.
+    probabilities : float32 array, shape (classes,), or None
+        None where the photo could not be read.
+    error : str
+        A sentence where it could not be read, else empty.
+    """
+
+    path: Path
+    probabilities: np.ndarray | None
+    error: str = ""
+
+
+def compared_models(comparison: Path = COMPARISON) -> list[str]:
+    """Return the models that the comparison lists, the best on validation first.
+
+    Others may stand in models/ from an earlier run on other data.
+
+    Raises
+    ------
+    PipelineError
+        If there is no comparison yet.
+    """
+    try:
+        return list(json.loads(comparison.read_text(encoding="utf-8"))["models"])
+    except FileNotFoundError:
+        raise PipelineError(
+            f"There is no {comparison}, so no model was trained here yet; run `dvc repro`."
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise PipelineError(f"{comparison} is damaged; run `dvc repro compare -f`.") from None
+
+
+def find_photos(arguments: Sequence[Path]) -> list[Path]:
+    """Replace each folder by the photos in it, sorted; a folder without any stays."""
+    found: list[Path] = []
+    for argument in arguments:
+        found += _photos_in(argument) if argument.is_dir() else [argument]
+    return found
+
+
+def answer(
+    predict: Callable[[np.ndarray], np.ndarray], paths: Sequence[Path], image_size: Sequence[int]
+) -> Iterator[Answer]:
+    """Run a model on photos; one that cannot be read does not stop the others.
+
+    Parameters
+    ----------
+    predict : callable
+        uint8 pixels, shape (n, height, width, 3), to probabilities (n, classes).
+    paths : sequence of Path
+        JPEG and PNG files.
+    image_size : sequence of int
+        Height and width in pixels that `predict` takes.
+
+    Yields
+    ------
+    Answer
+        One a path, in order.
+    """
+    load = partial(_load_or_explain, image_size=image_size)
+    batches = map_ahead(load, paths, BATCH_SIZE)
+    for start, batch in zip(range(0, len(paths), BATCH_SIZE), batches, strict=True):
+        photos = [loaded for loaded in batch if isinstance(loaded, np.ndarray)]
+        probabilities = iter(predict(np.stack(photos)) if photos else [])
+        for path, loaded in zip(paths[start:], batch, strict=False):
+            if isinstance(loaded, str):
+                yield Answer(path, None, loaded)
+            else:
+                yield Answer(path, next(probabilities))
+
+
+def _photos_in(folder: Path) -> list[Path]:
+    photos = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    return photos or [folder]
+
+
+def _load_or_explain(path: Path, image_size: Sequence[int]) -> np.ndarray | str:
+    if path.is_dir():
+        return f"{path} holds no .jpg, .jpeg or .png file; name a folder that does."
+    try:
+        return load_pixels(path, image_size)
+    except ImageError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror}); check the name and its permissions."
