@@ -1,4 +1,4 @@
-"""Running a frozen Keras model through LiteRT's XNNPACK kernels."""
+"""Keras models as LiteRT flat buffers: converting, quantizing and running them."""
 
 import logging
 import os
@@ -8,22 +8,84 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.lite.python.optimize.calibrator import Calibrator, add_intermediate_tensors
 
 
-def convert(model: keras.Model) -> bytes:
+def convert(model: keras.Model, batch_size: int | None = None) -> bytes:
     """Convert a Keras model to a LiteRT flat buffer in float32.
 
-    Its variables are frozen into the traced function first: the converter's
-    own way through a SavedModel gives the same network three times as slowly,
-    which is why its advice to take that way is not shown.
+    The converter is given the traced function alone, so that it freezes the
+    variables into it: its way through a SavedModel, for which it would need
+    the model too, gives the same network three times as slowly. Its advice to
+    take that way is not shown.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With one input.
+    batch_size : int, optional
+        The only one that the result takes; any without it.
     """
-    signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+    signature = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.float32)
     forward = tf.function(lambda inputs: model(inputs, training=False), jit_compile=False)
-    frozen = convert_variables_to_constants_v2(forward.get_concrete_function(signature))
     logging.getLogger("absl").setLevel(logging.ERROR)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [forward.get_concrete_function(signature)]
+    )
     return bytes(converter.convert())
+
+
+def quantize(flat_buffer: bytes, photos: np.ndarray) -> bytes:
+    """Turn a float network on pixels into one of 8-bit integers.
+
+    Weights get a scale a channel, activations one a tensor. An operation that
+    has no integer kernel stays in float (see `is_integer_only`). These are the
+    last two steps of TensorFlow's own integer conversion and give the same
+    network; its first would convert the Keras model once more, which takes
+    longer than both.
+
+    Parameters
+    ----------
+    flat_buffer : bytes
+        From `convert`, with batch size 1: pixels in [0, 255] to values of any
+        range.
+    photos : uint8 array, shape (n, height, width, 3)
+        They set the range of every activation.
+
+    Returns
+    -------
+    bytes
+        The network with uint8 input, the pixels as they are, and uint8 output.
+    """
+    examples = photos.astype(np.float32)
+    # Where no photo held the darkest and the brightest value, the input would not be plain pixels.
+    examples[0, 0, 0], examples[0, 0, 1] = 0, 255
+    calibrator = Calibrator(add_intermediate_tensors(flat_buffer))
+    calibrated = calibrator.calibrate(lambda: ([example[None]] for example in examples))
+    return bytes(mlir_quantize(calibrated, input_data_type=tf.uint8, output_data_type=tf.uint8))
+
+
+def is_integer_only(flat_buffer: bytes) -> bool:
+    """Tell whether a network runs without floating point, as some accelerators need it."""
+    tensors = make_interpreter(flat_buffer, threads=1).get_tensor_details()
+    return not any(np.issubdtype(tensor["dtype"], np.floating) for tensor in tensors)
+
+
+def make_interpreter(flat_buffer: bytes, threads: int | None = None) -> tf.lite.Interpreter:
+    """Load a LiteRT model on so many threads, by default one a core; no tensors yet.
+
+    Raises
+    ------
+    ValueError
+        If it is no LiteRT model.
+    """
+    with warnings.catch_warnings():
+        # It points to a package that is not needed as long as TensorFlow carries this one.
+        warnings.filterwarnings("ignore", message=r"(?s).*tf\.lite\.Interpreter is deprecated")
+        return tf.lite.Interpreter(
+            model_content=flat_buffer, num_threads=threads or len(os.sched_getaffinity(0))
+        )
 
 
 def make_runner(flat_buffer: bytes) -> Callable[[np.ndarray], list[np.ndarray]]:
@@ -35,12 +97,7 @@ def make_runner(flat_buffer: bytes) -> Callable[[np.ndarray], list[np.ndarray]]:
         Takes an array of shape (n, ...), any n, casts it to float32 and
         returns copies of the outputs, in the Keras model's order.
     """
-    with warnings.catch_warnings():
-        # It points to a package that is not needed as long as TensorFlow carries this one.
-        warnings.filterwarnings("ignore", message=r"(?s).*tf\.lite\.Interpreter is deprecated")
-        interpreter = tf.lite.Interpreter(
-            model_content=flat_buffer, num_threads=len(os.sched_getaffinity(0))
-        )
+    interpreter = make_interpreter(flat_buffer)
     (input_detail,) = interpreter.get_input_details()
     # The converter may list outputs in any order; their names (Identity, Identity_1) keep Keras's.
     outputs = sorted(interpreter.get_output_details(), key=lambda detail: detail["name"])

@@ -1,0 +1,153 @@
+"""Write the model for phones and bins, in float and in 8-bit integers, and score both."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trashnet.classifier import classifier_file, load_classifier
+from trashnet.dataset import IMAGES, read_splits
+from trashnet.exported import (
+    ExportedClassifier,
+    float_file,
+    int8_file,
+    load_exported,
+    save_exported,
+)
+from trashnet.files import write_json
+from trashnet.images import load_batches
+from trashnet.litert import convert, is_integer_only, quantize
+from trashnet.metrics import DECIMALS, read_predictions
+from trashnet.progress import progress_bar
+from trashnet.stage import log, run_model_stage
+
+BATCH_SIZE = 32
+CALIBRATION_PHOTOS = 120
+TIMED_PHOTOS = 30
+THREADS = (1, 2)
+
+
+def main(model: str) -> None:
+    """Write models/<model>.tflite, models/<model>-int8.tflite, their scores and their speed."""
+    started = time.perf_counter()
+    folder = Path("metrics") / model
+    keras_file = classifier_file(model)
+    files = {"float": float_file(model), "int8": int8_file(model)}
+    classifier = load_classifier(keras_file)
+    answers = read_predictions(folder / "predictions-test.csv")
+
+    in_float = convert(classifier.model, batch_size=1)
+    chosen = [IMAGES / path for path in calibration_photos(read_splits())["path"]]
+    examples = np.concatenate(list(load_batches(chosen, classifier.image_size, BATCH_SIZE)))
+    flat_buffers = {"float": in_float, "int8": quantize(in_float, examples)}
+    exports = {}
+    for name, file in files.items():
+        save_exported(
+            ExportedClassifier(
+                flat_buffers[name], model, classifier.class_names, classifier.image_size
+            ),
+            file,
+        )
+        exports[name] = load_exported(file)
+
+    photos = [Path(path) for path in answers["path"]]
+    metrics = {"keras": score(answers["predicted"], answers, keras_file)}
+    for name, predicted in predict(exports, photos).items():
+        agreement = float((answers["predicted"] == predicted).mean())
+        metrics[name] = score(predicted, answers, files[name])
+        metrics[name]["agreement"] = round(agreement, DECIMALS)
+        metrics[name]["integer_only"] = is_integer_only(flat_buffers[name])
+
+    write_json(folder / "export.json", metrics)
+    write_json(
+        folder / "timing-export.json",
+        {
+            "seconds": round(time.perf_counter() - started, 3),
+            "milliseconds_per_image": {
+                name: {
+                    f"threads_{threads}": milliseconds(exported.predictor(threads), examples)
+                    for threads in THREADS
+                }
+                for name, exported in exports.items()
+            },
+        },
+    )
+    log(
+        f"{model}: {metrics['keras']['accuracy']:.3f} of {len(photos)} test photos right in Keras, "
+        f"{metrics['float']['accuracy']:.3f} in float, {metrics['int8']['accuracy']:.3f} in int8 "
+        f"({metrics['int8']['bytes'] / 1e6:.1f} MB)"
+    )
+
+
+def calibration_photos(splits: pd.DataFrame) -> pd.DataFrame:
+    """Choose the training photos that set the ranges of the integer model.
+
+    Parameters
+    ----------
+    splits : DataFrame
+        As from `read_splits`.
+
+    Returns
+    -------
+    DataFrame
+        The rows chosen: equally many of each class, or all of it where it is
+        smaller, evenly spaced in their order; `CALIBRATION_PHOTOS`, rounded up
+        to a multiple of the classes, or fewer.
+    """
+    training = splits[splits["split"] == "train"]
+    share = math.ceil(CALIBRATION_PHOTOS / training["label"].nunique())
+    return pd.concat(
+        photos.iloc[np.linspace(0, len(photos) - 1, min(share, len(photos))).astype(int)]
+        for _, photos in training.groupby("label")
+    )
+
+
+def predict(exports: dict[str, ExportedClassifier], photos: list[Path]) -> dict[str, np.ndarray]:
+    """Return the class that each export names for each photo, in the photos' order."""
+    predictors = {name: exported.predictor() for name, exported in exports.items()}
+    image_size = exports["float"].image_size
+    class_names = np.asarray(exports["float"].class_names)
+    predicted: dict[str, list[np.ndarray]] = {name: [] for name in exports}
+    with progress_bar(len(photos), "predicting", "photo") as bar:
+        for pixels in load_batches(photos, image_size, BATCH_SIZE):
+            for name, predictor in predictors.items():
+                predicted[name].append(class_names[predictor(pixels).argmax(axis=1)])
+            bar.update(len(pixels))
+    return {name: np.concatenate(batches) for name, batches in predicted.items()}
+
+
+def score(predicted: Any, answers: pd.DataFrame, file: Path) -> dict[str, Any]:
+    """Return a model's accuracy, in [0, 1], and the size of its file in bytes.
+
+    Parameters
+    ----------
+    predicted : array or Series of str
+        The class that the model names for each photo of `answers`.
+    answers : DataFrame
+        As from `read_predictions`.
+    file : Path
+        The model.
+    """
+    return {
+        "accuracy": round(float((answers["label"] == predicted).mean()), DECIMALS),
+        "bytes": file.stat().st_size,
+    }
+
+
+def milliseconds(predictor: Callable[[np.ndarray], np.ndarray], photos: np.ndarray) -> float:
+    """Return the median time for one photo, over the first `TIMED_PHOTOS`, after a warm-up."""
+    predictor(photos[:1])
+    seconds = []
+    for position in range(min(TIMED_PHOTOS, len(photos))):
+        started = time.perf_counter()
+        predictor(photos[position : position + 1])
+        seconds.append(time.perf_counter() - started)
+    return round(1000 * float(np.median(seconds)), 3)
+
+
+if __name__ == "__main__":
+    run_model_stage(main)
