@@ -146,6 +146,18 @@ def test_keys_that_contradict_each_other_are_refused(
     assert reason in error_of(changed(key, value))
 
 
+def test_only_models_that_are_trained_are_exported(changed: Changed, tmp_path: Path) -> None:
+    path = changed("export", ["MobileNet", "MobileNetV2"])
+    assert load_params(path).export == ["MobileNet", "MobileNetV2"]
+
+    yaml = YAML()
+    params = yaml.load(path)
+    params["models"] = ["MobileNet"]
+    yaml.dump(params, path)
+
+    assert "export names MobileNetV2, which `models` does not train" in error_of(path)
+
+
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("alpha: 7\nsede: 1\n")

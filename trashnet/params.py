@@ -58,6 +58,11 @@ FactorRange = Annotated[
 ]
 
 
+Models = Annotated[
+    list[Annotated[str, AfterValidator(_known_backbone)]], AfterValidator(_no_repeats)
+]
+
+
 class Section(BaseModel):
     """A mapping in params.yaml: exact types, finite numbers, no unknown keys."""
 
@@ -159,11 +164,7 @@ class Params(Section):
     prepare: Prepare
     split: Split
     augment: Augment
-    models: Annotated[
-        list[Annotated[str, AfterValidator(_known_backbone)]],
-        Field(min_length=1),
-        AfterValidator(_no_repeats),
-    ]
+    models: Annotated[Models, Field(min_length=1)]
     alpha: Annotated[float, Field(ge=0, le=1)]
     seed: Seed
     batch_size: PositiveCount
@@ -175,12 +176,21 @@ class Params(Section):
     fine_tune: FineTune
     early_stopping: EarlyStopping
     label_smoothing: Share
+    export: Models
 
     @model_validator(mode="after")
     def _dataset_has_an_entry(self) -> Self:
         if self.dataset not in self.datasets:
             raise ValueError(
                 f"dataset should be one of {', '.join(self.datasets)}, not {self.dataset!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _export_what_is_trained(self) -> Self:
+        if others := set(self.export) - set(self.models):
+            raise ValueError(
+                f"export names {', '.join(sorted(others))}, which `models` does not train"
             )
         return self
 
