@@ -9,12 +9,15 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from trashnet.__main__ import main
 from trashnet.classifier import Classifier, save_classifier
+from trashnet.exported import ExportedClassifier, save_exported
 from trashnet.images import load_pixels
+from trashnet.litert import convert
 from trashnet.prediction import answer, find_photos
 
 REPOSITORY = Path(__file__).parents[1]
@@ -154,9 +157,22 @@ def test_a_model_can_be_a_path(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert main(["predict", "photos/b.jpg", "--model", str(tmp_path / "mine.keras")]) == 0
 
 
+def test_an_exported_model_gives_the_same_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    buffer = convert(color_classifier().model, batch_size=1)
+    save_exported(ExportedClassifier(buffer, "MobileNetV2", CLASSES, IMAGE_SIZE), Path("m.tflite"))
+
+    main(["predict", "photos", "--csv"])
+    in_keras = pd.read_csv(StringIO(capsys.readouterr().out))
+    main(["predict", "photos", "--csv", "--model", "m.tflite"])
+    exported = pd.read_csv(StringIO(capsys.readouterr().out))
+
+    pd.testing.assert_frame_equal(exported, in_keras, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
+        ("photos/b.tflite", "There is no model at photos/b.tflite"),
         ("AlexNet", "has no model AlexNet; take best, MobileNetV2, MobileNet,"),
         ("MobileNet", "no model at models/MobileNet.keras"),
         ("photos/b.jpg", "is not a model that this pipeline saved"),

@@ -7,12 +7,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trashnet.errors import PipelineError
 from trashnet.prediction import Answer, answer, compared_models, find_photos
 from trashnet.progress import progress
+
+if TYPE_CHECKING:
+    from trashnet.classifier import Classifier
+    from trashnet.exported import ExportedClassifier
 
 Writer = Callable[[Sequence[Answer], Sequence[str], int], None]
 
@@ -41,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--model",
         default="best",
         help="a model of the comparison, the best of them on validation (default), "
-        "or the path of a .keras file",
+        "or the path of a .keras or .tflite file",
     )
     command.add_argument(
         "--top", type=_positive, default=3, help="classes a photo in the table (default 3)"
@@ -59,11 +64,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def predict(photos: Sequence[Path], model: str, write: Writer, top: int) -> int:
     """Write the answers on all photos; return 1 if one could not be read, else 0."""
-    path = find_model(model)
-    # TensorFlow takes seconds to import, so all that can fail without it has its turn first.
-    from trashnet.classifier import load_classifier  # noqa: PLC0415
-
-    classifier = load_classifier(path)
+    classifier = load_model(find_model(model))
     files = find_photos(photos)
     answers = list(
         progress(
@@ -85,7 +86,7 @@ def find_model(name: str) -> Path:
     PipelineError
         If it is neither a path nor a model of the comparison.
     """
-    if "/" in name or name.endswith(".keras"):
+    if "/" in name or name.endswith((".keras", ".tflite")):
         return Path(name)
     models = compared_models()
     if name == "best":
@@ -93,9 +94,18 @@ def find_model(name: str) -> Path:
     if name not in models:
         raise PipelineError(
             f"The comparison has no model {name}; take best, {', '.join(models)}, "
-            "or the path of a .keras file."
+            "or the path of a .keras or .tflite file."
         )
     return Path("models", f"{name}.keras")
+
+
+def load_model(path: Path) -> "Classifier | ExportedClassifier":
+    """Load a model that this pipeline saved or exported."""
+    # TensorFlow takes seconds to import, so all that can fail without it has its turn first.
+    from trashnet.classifier import load_classifier  # noqa: PLC0415
+    from trashnet.exported import load_exported  # noqa: PLC0415
+
+    return load_exported(path) if path.suffix == ".tflite" else load_classifier(path)
 
 
 def write_table(answers: Sequence[Answer], class_names: Sequence[str], top: int) -> None:
