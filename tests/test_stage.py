@@ -1,14 +1,19 @@
 """How stages fail: one sentence on standard error, exit status 1, no stack trace."""
 
 import errno
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
 from trashnet.errors import PipelineError
 from trashnet.stage import log, run_model_stage, run_stage
+
+REPOSITORY = Path(__file__).parents[1]
 
 CommandLine = Callable[..., None]
 
@@ -96,6 +101,33 @@ def test_programming_error_keeps_its_stack_trace(command_line: CommandLine) -> N
 
     with pytest.raises(ZeroDivisionError):
         run_stage(failing_with(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["stages.evaluate", "--model", "MobileNet"], "evaluate: No such file or directory (data"),
+        (["stages.train", "--model", "MobileNet"], "train: params.yaml is missing"),
+        (["trashnet", "predict", "x.jpg", "--model", "x.keras"], "trashnet: There is no model at"),
+    ],
+)
+def test_our_sentence_is_all_that_a_person_sees(
+    command: list[str], message: str, tmp_path: Path
+) -> None:
+    """TensorFlow is imported by each of them, and has a lot to say."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
 
 
 def test_log_line_names_the_stage(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trashnet.errors import PipelineError
+from trashnet.native_messages import hide_native_messages
 from trashnet.prediction import Answer, answer, compared_models, find_photos
 from trashnet.progress import progress
 
@@ -176,6 +177,7 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
+    hide_native_messages()
     # A reader that stops early, like `| head`, ends this quietly.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
