@@ -1,0 +1,339 @@
+"""Studies: the grid, what is run and what is not, the verdict, and the report."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trashnet.errors import PipelineError
+from trashnet.study.experiments import find_experiments, rarest_class, run_grid
+from trashnet.study.grid import Run, baseline_of, make_grid, parse_values
+from trashnet.study.report import Verdict, collect, is_shown, judge, recommend, write_report
+from trashnet.study.verdict import compare, majority, smallest_visible
+
+PARAMS = """
+alpha: 0.2
+seed: 1
+optimizer: adamw
+head: {units: [], dropout: 0.2}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Return a git repository with parameters and code, one commit old."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    for folder in ("stages", "trashnet"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.py").write_text("epochs = 1\n")
+    git(tmp_path, "init", "-q")
+    commit_files(tmp_path, {})
+    return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    command = ["git", *identity, *arguments]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commit_files(folder: Path, files: dict[str, str]) -> str:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "state")
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("0,0.2,1", [0, 0.2, 1]),
+        ("1..4", [1, 2, 3, 4]),
+        ("0..1..0.25", [0, 0.25, 0.5, 0.75, 1]),
+        ("0.1..0.3..0.1", [0.1, 0.2, 0.3]),
+        ("adam,adamw", ["adam", "adamw"]),
+        ("[],[128],[256,128]", [[], [128], [256, 128]]),
+        ("true", [True]),
+    ],
+)
+def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
+    assert parse_values(text) == values
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fixed", "message"),
+    [
+        (["alpha"], [], "should be parameter=values"),
+        (["alpha=0,,1"], [], "empty"),
+        (["alpha=1,1"], [], "names a value twice"),
+        (["alpha=3..1"], [], "holds no value"),
+        (["alpha=a..b"], [], "first..last"),
+        (["beta=1"], [], "no parameter beta; it has alpha, seed, optimizer, head"),
+        (["head=1"], [], "name one of units, dropout"),
+        (["alpha=1"], ["alpha=2"], "both varied and fixed"),
+        (["alpha=1"], ["head.depth=2"], "no parameter head.depth"),
+    ],
+)
+def test_faulty_grids_are_refused(
+    arguments: list[str], fixed: list[str], message: str, repository: Path
+) -> None:
+    with pytest.raises(PipelineError, match=message):
+        make_grid(arguments, fixed, repository)
+
+
+def test_grid_holds_every_combination_once(repository: Path) -> None:
+    runs = make_grid(["alpha=0,0.5", "seed=1..3"], ["optimizer=adam"], repository)
+
+    points = [(run.setting["alpha"], run.seed) for run in runs]
+    assert points == [(0, 1), (0, 2), (0, 3), (0.5, 1), (0.5, 2), (0.5, 3)]
+    assert len({run.name for run in runs}) == len(runs)
+    assert runs[0].overrides == ["optimizer=adam", "alpha=0", "seed=1"]
+
+
+def test_lists_and_odd_text_are_written_for_hydra(repository: Path) -> None:
+    (run,) = make_grid(["head.units=[256,128]"], ["optimizer=a b"], repository)
+
+    assert run.overrides == ['optimizer="a b"', "head.units=[256,128]", "seed=1"]
+
+
+def test_same_run_has_the_same_name_whatever_the_grid(repository: Path) -> None:
+    (small,) = make_grid(["alpha=0.5", "seed=2"], [], repository)
+
+    assert small in make_grid(["alpha=0,0.5", "seed=1..3"], [], repository)
+
+
+@pytest.mark.parametrize(
+    "file", ["params.yaml", "dvc.yaml", "stages/train.py", "trashnet/train.py"]
+)
+def test_run_on_other_code_or_params_has_another_name(file: str, repository: Path) -> None:
+    (before,) = make_grid(["alpha=0.5"], [], repository)
+    with (repository / file).open("a") as stream:
+        stream.write("more: 1\n")
+
+    assert make_grid(["alpha=0.5"], [], repository)[0].name != before.name
+
+
+def test_names_can_be_git_references(repository: Path) -> None:
+    for run in make_grid(["head.units=[],[128]", "optimizer=adam,a~b:c"], [], repository):
+        git(repository, "check-ref-format", f"refs/exps/aa/bb/{run.name}")
+
+
+def test_baseline_is_params_own_setting_or_the_first(repository: Path) -> None:
+    own = make_grid(["alpha=0,0.2,0.5"], [], repository)
+    other = make_grid(["alpha=0.8,0.5"], [], repository)
+
+    assert baseline_of(own, repository) == {"alpha": 0.2}
+    assert baseline_of(other, repository) == {"alpha": 0.8}
+
+
+def finish(run: Run, folder: Path, commit: str | None = None) -> None:
+    """Leave the reference that `dvc exp run -n` leaves."""
+    head = commit or git(folder, "rev-parse", "HEAD")
+    git(folder, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{run.name}", head)
+
+
+def test_only_what_is_not_finished_runs(repository: Path) -> None:
+    runs = make_grid(["seed=1..3"], [], repository)
+    finish(runs[1], repository)
+    executed = []
+
+    def execute(run: Run, folder: Path) -> None:
+        executed.append(run.seed)
+        finish(run, folder)
+
+    assert run_grid(runs, repository, execute) == {}
+    assert executed == [1, 3]
+    assert run_grid(runs, repository, execute) == {}
+    assert executed == [1, 3]
+    assert set(find_experiments(repository)) == {run.name for run in runs}
+
+
+def test_failure_does_not_stop_the_rest(repository: Path) -> None:
+    runs = make_grid(["seed=1..3"], [], repository)
+    executed = []
+
+    def execute(run: Run, _: Path) -> str | None:
+        executed.append(run.seed)
+        return "train: out of luck" if run.seed == 2 else None
+
+    assert run_grid(runs, repository, execute) == {runs[1].name: "train: out of luck"}
+    assert executed == [1, 2, 3]
+
+
+def answers(share: float, photos: int = 400, seeds: int = 5, draw: int = 0) -> np.ndarray:
+    """Return whether five seeds were right; the same photos are hard for all of them."""
+    random = np.random.default_rng(draw)
+    ease = np.linspace(0, 1, photos) + random.normal(0, 0.02, (seeds, photos))
+    correct: np.ndarray = ease > 1 - share
+    return correct
+
+
+def test_planted_difference_is_found() -> None:
+    found = compare(answers(0.93), answers(0.88))
+
+    assert found.mean == pytest.approx(0.05, abs=0.01)
+    assert 0 < found.low < found.mean < found.high
+    assert found.p < 0.001
+
+
+def test_equal_settings_differ_by_chance_alone() -> None:
+    found = compare(answers(0.9, draw=1), answers(0.9, draw=2))
+
+    assert found.low < 0 < found.high
+    assert found.p > 0.05
+
+
+def test_comparison_is_paired_over_photos() -> None:
+    """The same five points mean little where they fall on any photos."""
+    random = np.random.default_rng(0)
+    unpaired = compare(random.random((5, 400)) < 0.93, random.random((5, 400)) < 0.88)
+
+    assert unpaired.standard_error > 1.3 * compare(answers(0.93), answers(0.88)).standard_error
+
+
+@given(st.integers(1, 6), st.integers(1, 30), st.integers(0, 100))
+def test_a_setting_against_itself_is_no_difference(seeds: int, photos: int, draw: int) -> None:
+    correct = answers(0.8, photos, seeds, draw)
+
+    assert compare(correct, correct) == (0, 0, 0, 0, 1)
+
+
+def test_majority_needs_more_than_half_of_the_seeds() -> None:
+    correct = np.array([[1, 1, 0, 0], [1, 1, 0, 1], [1, 0, 0, 0], [1, 0, 0, 0]], bool)
+
+    assert majority(correct).tolist() == [True, False, False, False]
+
+
+def test_more_comparisons_blur_what_can_be_seen() -> None:
+    # 1.96 + 0.84 standard errors: the textbook's sum for one comparison and a power of 80%.
+    assert smallest_visible(0.01, comparisons=1) == pytest.approx(0.028, abs=1e-4)
+    assert smallest_visible(0.01, comparisons=8) > smallest_visible(0.01, comparisons=1)
+
+
+def commit_run(folder: Path, run: Run, correct: dict[str, np.ndarray], val: float) -> None:
+    """Leave what an experiment leaves: metrics and predictions in git, and its reference."""
+    files = {"reports/comparison.json": json.dumps({"models": {model: {} for model in correct}})}
+    for model, right in correct.items():
+        label = ["glass", "glass", "paper", "paper", "trash"] * (len(right) // 5)
+        table = pd.DataFrame({"path": [f"{n}.jpg" for n in range(len(right))], "label": label})
+        table["predicted"] = np.where(right, table["label"], "metal")
+        recall = {name: float(right[table["label"] == name].mean()) for name in sorted(set(label))}
+        test = {"accuracy": float(right.mean()), "macro_f1": 0.5, "recall": recall}
+        files[f"metrics/{model}.json"] = json.dumps({"test": test, "val": {"accuracy": val}})
+        files[f"metrics/{model}/predictions-test.csv"] = table.to_csv(index=False)
+    finish(run, folder, commit_files(folder, files))
+
+
+@pytest.fixture
+def finished(repository: Path) -> tuple[Path, list[Run], pd.DataFrame]:
+    """Return a finished study: alpha 1 hurts MobileNet and does nothing to MobileNetV2."""
+    runs = make_grid(["alpha=0.2,1", "seed=1..4"], [], repository)
+    for run in runs:
+        hurt = run.setting["alpha"] == 1
+        correct = {
+            "MobileNet": answers(0.85 if hurt else 0.95, 300, 4)[run.seed - 1],
+            "MobileNetV2": answers(0.9, 300, 4, draw=5 + hurt)[run.seed - 1],
+        }
+        commit_run(repository, run, correct, val=0.8 if hurt else 0.9)
+    return repository, runs, collect(runs, find_experiments(repository), repository)
+
+
+def test_results_have_a_row_a_run_and_model(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    _, runs, results = finished
+
+    assert len(results) == 2 * len(runs)
+    assert set(results["setting"]) == {"alpha=0.2", "alpha=1"}
+    assert {"recall_trash", "macro_f1", "val_accuracy", "commit"} <= set(results)
+
+
+def test_verdict_finds_the_harm_and_nothing_else(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    repository, _, results = finished
+
+    hurt, unmoved = judge(results, {"alpha": 0.2}, repository)
+
+    assert (hurt.model, unmoved.model) == ("MobileNet", "MobileNetV2")
+    assert is_shown(hurt, "alpha=1")
+    assert hurt.differences["alpha=1"].mean == pytest.approx(-0.1, abs=0.02)
+    assert not is_shown(unmoved, "alpha=1")
+    assert hurt.p_holm["alpha=1"] >= hurt.differences["alpha=1"].p
+
+
+def test_recommendation_is_validations_and_stays_at_the_baseline_when_tied() -> None:
+    def of(first: float, second: float) -> pd.DataFrame:
+        return pd.DataFrame({"setting": ["a", "b"], "val_accuracy": [first, second]})
+
+    assert recommend(of(0.9, 0.8), "b") == "a"
+    assert recommend(of(0.9, 0.9), "b") == "b"
+
+
+def test_baseline_without_a_run_is_refused(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    repository, _, results = finished
+
+    with pytest.raises(PipelineError, match=r"alpha=0\.5 has no finished run"):
+        judge(results, {"alpha": 0.5}, repository)
+
+
+def test_other_test_photos_are_not_compared(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    repository, runs, _ = finished
+    commit_run(repository, runs[0], {"MobileNet": np.ones(100, bool)}, val=0.9)
+    results = collect(runs, find_experiments(repository), repository)
+
+    with pytest.raises(PipelineError, match="other photos"):
+        judge(results[results["model"] == "MobileNet"], {"alpha": 0.2}, repository)
+
+
+def test_report_is_whole_and_opens_offline(
+    finished: tuple[Path, list[Run], pd.DataFrame], tmp_path: Path
+) -> None:
+    repository, runs, results = finished
+    verdicts = judge(results, {"alpha": 0.2}, repository)
+    target = tmp_path / "report"
+
+    write_report(
+        target, runs, results, verdicts, {"alpha": 0.2}, {"x-1": "train: <failed>"}, "trash"
+    )
+
+    text = (target / "report.md").read_text()
+    page = (target / "index.html").read_text()
+    for said in (
+        "By more than chance, alpha=1 differs",
+        "No difference could be shown",
+        runs[0].name,
+    ):
+        assert said in text
+        assert said in page
+    assert "Recommended by validation: alpha=0.2 (0.900 against" in text
+    assert "train: &lt;failed&gt;" in page
+    assert "data:image/png;base64" in page
+    assert "http" not in page
+    assert len(pd.read_csv(target / "results.csv")) == len(results)
+
+
+def test_rarest_class_is_the_one_with_the_fewest_test_photos(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    repository, _, results = finished
+    assert rarest_class(results, repository) == "trash"
+
+
+def test_interval_alone_shows_nothing() -> None:
+    found = compare(answers(0.93), answers(0.88))
+    assert not is_shown(Verdict("M", {"a": found}, {"a": 0.2}, "a"), "a")

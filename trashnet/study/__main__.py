@@ -1,0 +1,65 @@
+"""The command ``./study alpha=0,0.2,0.5 seed=1..5``: run a grid of experiments and report on it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trashnet.errors import PipelineError
+from trashnet.study.experiments import find_experiments, rarest_class, run_grid
+from trashnet.study.grid import baseline_of, make_grid
+from trashnet.study.report import collect, judge, write_report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the study and return its exit status: 1 if a run failed."""
+    options = parse(arguments)
+    try:
+        return study(options.grid, options.fixed, options.name)
+    except PipelineError as error:
+        print(f"study: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("study: stopped; the same command goes on where this ended.", file=sys.stderr)
+        return 130
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="./study", description=__doc__)
+    parser.add_argument(
+        "grid", nargs="+", metavar="parameter=values", help="alpha=0,0.2,0.5 or seed=1..5"
+    )
+    parser.add_argument(
+        "-S",
+        dest="fixed",
+        action="append",
+        default=[],
+        metavar="parameter=value",
+        help="for all runs; may be given more than once",
+    )
+    parser.add_argument(
+        "--name", help="of the folder below reports/ (default: the parameters varied)"
+    )
+    return parser.parse_args(arguments)
+
+
+def study(arguments: Sequence[str], fixed: Sequence[str], name: str | None) -> int:
+    """Run what is missing of the grid, then report on all of it."""
+    runs = make_grid(arguments, fixed)
+    failed = run_grid(runs)
+    commits = find_experiments()
+    results = collect(runs, commits)
+    if results.empty:
+        raise PipelineError("no run finished, so there is nothing to report.")
+    baseline = baseline_of(runs)
+    target = Path("reports", name or "-".join(["study", *runs[0].setting]))
+    write_report(
+        target, runs, results, judge(results, baseline), baseline, failed, rarest_class(results)
+    )
+    print(f"study: {len(runs) - len(failed)} of {len(runs)} runs; {target / 'index.html'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Running the grid as DVC experiments, and reading what they left in git."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trashnet.errors import PipelineError
+from trashnet.progress import progress_bar
+from trashnet.study.grid import Run
+
+EXPERIMENTS = "refs/exps"
+
+
+def run_grid(
+    runs: Sequence[Run],
+    folder: Path = Path(),
+    execute: "Callable[[Run, Path], str | None] | None" = None,
+) -> dict[str, str]:
+    """Run what has not been run; a failure does not stop the rest.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        The whole grid.
+    folder : Path
+        The repository's root.
+    execute : callable, optional
+        Runs one and returns why it failed, or None; `run_experiment` by default.
+
+    Returns
+    -------
+    dict
+        The names of the runs that failed, and why.
+    """
+    finished = find_experiments(folder)
+    waiting = [run for run in runs if run.name not in finished]
+    failed = {}
+    with progress_bar(len(runs), "experiments", "run") as bar:
+        bar.update(len(runs) - len(waiting))
+        # The time left is that of what is left, not of what an earlier call did.
+        bar.unpause()
+        for run in waiting:
+            bar.set_postfix_str(run.name.rpartition("-")[0])
+            if reason := (execute or run_experiment)(run, folder):
+                failed[run.name] = reason
+                bar.write(f"study: {run.name} failed: {reason}", file=sys.stderr)
+            bar.update()
+    return failed
+
+
+def run_experiment(run: Run, folder: Path) -> str | None:
+    """Run one experiment in a copy of the repository; return why it failed, or None.
+
+    The copy (``dvc exp run --temp``) leaves the workspace as it is, so a study
+    that is stopped has nothing to clean up, and a person can work on beside it.
+    """
+    overrides = [part for override in run.overrides for part in ("-S", override)]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", run.name, *overrides]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode == 0:
+        return None
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    said = [line for line in lines if line.partition(":")[0] in _stage_names(folder)]
+    return (said or [line for line in lines if line.startswith("ERROR")] or lines or ["no output"])[
+        -1
+    ]
+
+
+def find_experiments(folder: Path = Path()) -> dict[str, str]:
+    """Return the commit of every finished experiment by its name."""
+    listed = _git(folder, "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS)
+    found = {}
+    for line in listed.splitlines():
+        commit, _, reference = line.partition(" ")
+        parts = reference.removeprefix(f"{EXPERIMENTS}/").split("/")
+        if len(parts) == 3:  # two digits of the baseline's hash, the rest of it, the name
+            found[parts[2]] = commit
+    return found
+
+
+def rarest_class(results: pd.DataFrame, folder: Path = Path()) -> str:
+    """Return the class with the fewest test photos in the first of the results."""
+    first = results.iloc[0]
+    text = read_file(first["commit"], f"metrics/{first['model']}/predictions-test.csv", folder)
+    labels = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False)["label"]
+    return str(labels.value_counts().sort_index().idxmin())
+
+
+def read_file(commit: str, path: str, folder: Path = Path()) -> str:
+    """Read a text file as an experiment committed it."""
+    return _git(folder, "show", f"{commit}:{path}")
+
+
+def compared_models(commit: str, folder: Path = Path()) -> list[str]:
+    """Return the models that an experiment compared, the best on validation first."""
+    return list(json.loads(read_file(commit, "reports/comparison.json", folder))["models"])
+
+
+def read_metrics(commit: str, model: str, folder: Path = Path()) -> dict[str, Any]:
+    """Read a model's metrics as an experiment committed them."""
+    metrics: dict[str, Any] = json.loads(read_file(commit, f"metrics/{model}.json", folder))
+    return metrics
+
+
+def read_correctness(commit: str, model: str, folder: Path = Path()) -> "pd.Series[bool]":
+    """Read whether a model had each test photo right, by path."""
+    text = read_file(commit, f"metrics/{model}/predictions-test.csv", folder)
+    table = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False, index_col="path")
+    correct: pd.Series[bool] = table["label"] == table["predicted"]
+    return correct
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, check=False, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise PipelineError(
+            f"git {' '.join(arguments)} failed ({done.stderr.strip()}); run this in a clone."
+        )
+    return done.stdout
+
+
+def _stage_names(folder: Path) -> set[str]:
+    return {path.stem for path in (folder / "stages").glob("*.py")}

@@ -1,0 +1,210 @@
+"""The grid of a study: which parameters take which values, and what each run is called."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from trashnet.errors import PipelineError
+from trashnet.params import PARAMS_FILE
+
+SEED = "seed"
+CODE = ("dvc.yaml", "stages", "trashnet")
+
+Setting = dict[str, Any]
+"""Values by parameter name, e.g. ``{"alpha": 0.5, "head.dropout": 0.2}``."""
+
+
+class Run(NamedTuple):
+    """One experiment of a study.
+
+    Attributes
+    ----------
+    name : str
+        Of the DVC experiment: what is varied, and a hash of all parameters
+        and code, so that an experiment of this name is this experiment.
+    setting : dict
+        The varied parameters but the seed.
+    seed : int
+        The training seed; settings are compared over these.
+    overrides : list of str
+        What ``dvc exp run -S`` is given.
+    """
+
+    name: str
+    setting: Setting
+    seed: int
+    overrides: list[str]
+
+
+def parse_values(text: str) -> list[Any]:
+    """Read the values of one parameter.
+
+    Parameters
+    ----------
+    text : str
+        A comma list of YAML values (``0,0.2,adam,[128]``); ``1..5`` stands for
+        all integers from 1 to 5 and ``0..1..0.25`` for steps of 0.25.
+
+    Raises
+    ------
+    PipelineError
+        If it names no value, or one twice.
+    """
+    values: list[Any] = []
+    for part in re.split(r",(?![^\[]*\])", text):
+        values += _range(part) if ".." in part else [_scalar(part)]
+    if any(value in values[:position] for position, value in enumerate(values)):
+        raise PipelineError(f"The list {text} names a value twice; name each once.")
+    return values
+
+
+def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Path()) -> list[Run]:
+    """Combine all values of all parameters.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        ``parameter=values``, see `parse_values`. Without ``seed=...`` the one
+        of params.yaml is used.
+    fixed : sequence of str
+        ``parameter=value`` for all runs.
+    folder : Path
+        The repository's root.
+
+    Raises
+    ------
+    PipelineError
+        If an argument has no ``=``, or names a parameter that params.yaml
+        lacks or that stands twice.
+    """
+    params = read_params(folder / PARAMS_FILE)
+    values = {}
+    for argument in arguments:
+        key, value = split_assignment(argument)
+        values[key] = parse_values(value)
+    constants = {}
+    for argument in fixed:
+        key, value = split_assignment(argument)
+        constants[key] = _scalar(value)
+    for key in [*values, *constants]:
+        current = look_up(params, key)
+        if isinstance(current, dict):
+            raise PipelineError(
+                f"{key} is a section of {PARAMS_FILE}; name one of {_keys(current)}."
+            )
+    if twice := set(values) & set(constants):
+        raise PipelineError(f"{', '.join(sorted(twice))} is both varied and fixed; choose one.")
+    values.setdefault(SEED, [constants.pop(SEED, params[SEED])])
+
+    code = hash_code(folder)
+    runs = []
+    for combination in itertools.product(*values.values()):
+        point = dict(zip(values, combination, strict=True))
+        whole = json.dumps([params, constants | point, code], sort_keys=True, default=str)
+        digest = hashlib.sha256(whole.encode()).hexdigest()[:10]
+        varied = "-".join(f"{key}-{value}" for key, value in point.items())
+        runs.append(
+            Run(
+                name=re.sub(r"[^A-Za-z0-9._]+", "-", f"{varied}-{digest}"),
+                setting={key: value for key, value in point.items() if key != SEED},
+                seed=point[SEED],
+                overrides=[f"{key}={_hydra(value)}" for key, value in (constants | point).items()],
+            )
+        )
+    return runs
+
+
+def baseline_of(runs: Sequence[Run], folder: Path = Path()) -> Setting:
+    """Return the setting that is held against the others: params.yaml's own, or the first."""
+    params = read_params(folder / PARAMS_FILE)
+    for run in runs:
+        if all(look_up(params, key) == value for key, value in run.setting.items()):
+            return run.setting
+    return runs[0].setting
+
+
+def split_assignment(argument: str) -> tuple[str, str]:
+    """Split ``key=value``."""
+    key, equals, value = argument.partition("=")
+    if not (key and equals and value):
+        raise PipelineError(f"{argument!r} should be parameter=values, like alpha=0,0.2,0.5.")
+    return key, value
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """Read params.yaml as it stands; the stages check it."""
+    try:
+        params: dict[str, Any] = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PipelineError(f"{path} is missing; run this from the repository's root.") from None
+    except YAMLError as error:
+        raise PipelineError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
+    return params
+
+
+def look_up(params: dict[str, Any], key: str) -> Any:
+    """Return the value of a dotted key."""
+    section: Any = params
+    for name in key.split("."):
+        if not isinstance(section, dict) or name not in section:
+            raise PipelineError(f"{PARAMS_FILE} has no parameter {key}; it has {_keys(params)}.")
+        section = section[name]
+    return section
+
+
+def hash_code(folder: Path) -> str:
+    """Hash what decides a run's outcome beside the parameters: the graph and its code."""
+    digest = hashlib.sha256()
+    for name in CODE:
+        path = folder / name
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(folder)}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def describe(setting: Setting) -> str:
+    """Name a setting in one line, e.g. ``alpha=0.5``."""
+    return ", ".join(f"{key}={value}" for key, value in setting.items()) or "params.yaml"
+
+
+def _range(text: str) -> list[Any]:
+    try:
+        first, last, *steps = (Decimal(part) for part in text.split(".."))
+        (step,) = steps or [Decimal(1)]
+        count = int((last - first) / step) + 1
+    except (InvalidOperation, ValueError, ZeroDivisionError):
+        raise PipelineError(f"{text} should be first..last or first..last..step.") from None
+    if count < 1:
+        raise PipelineError(f"{text} holds no value; write the smaller number first.")
+    return [_scalar(str(first + index * step)) for index in range(count)]
+
+
+def _scalar(text: str) -> Any:
+    if not text.strip():
+        raise PipelineError("A value between two commas is empty; write each one out.")
+    try:
+        return YAML(typ="safe").load(text)
+    except YAMLError:
+        raise PipelineError(f"{text!r} is not a YAML value.") from None
+
+
+def _hydra(value: Any) -> str:
+    """Write a value as `dvc exp run -S` reads it."""
+    if isinstance(value, str):
+        return value if re.fullmatch(r"[\w./-]+", value) else json.dumps(value)
+    if isinstance(value, list):
+        return f"[{','.join(_hydra(item) for item in value)}]"
+    return json.dumps(value)
+
+
+def _keys(section: dict[str, Any]) -> str:
+    return ", ".join(str(key) for key in section)

@@ -1,0 +1,358 @@
+"""The report of a study: tables, a verdict a model in words and numbers, a picture."""
+
+import base64
+import html
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import t
+
+from trashnet.errors import PipelineError
+from trashnet.files import atomic_file, write_text
+from trashnet.metrics import holm
+from trashnet.study.experiments import compared_models, read_correctness, read_metrics
+from trashnet.study.grid import Run, Setting, describe
+from trashnet.study.verdict import LEVEL, Difference, compare, smallest_visible
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: auto; padding: 1rem; }
+table { border-collapse: collapse; font-size: .9rem; display: block; overflow-x: auto; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+img { max-width: 100%; }
+"""
+
+
+class Verdict(NamedTuple):
+    """What a study says of one model.
+
+    Attributes
+    ----------
+    model : str
+    differences : dict
+        `Difference` from the baseline by setting (as `describe` names it).
+    p_holm : dict
+        Their p values, corrected for all comparisons of the study.
+    recommended : str
+        The setting with the highest mean validation accuracy; the baseline
+        where it is among the highest.
+    """
+
+    model: str
+    differences: dict[str, Difference]
+    p_holm: dict[str, float]
+    recommended: str
+
+
+def collect(runs: Sequence[Run], commits: dict[str, str], folder: Path = Path()) -> pd.DataFrame:
+    """Read the finished runs' metrics from git.
+
+    Returns
+    -------
+    DataFrame
+        A row a run and model: model, setting, seed, test_accuracy, macro_f1,
+        ``recall_<class>``, val_accuracy (all in [0, 1]), the varied
+        parameters, experiment, commit.
+    """
+    rows = []
+    for run in runs:
+        if commit := commits.get(run.name):
+            for model in compared_models(commit, folder):
+                metrics = read_metrics(commit, model, folder)
+                recalls = metrics["test"]["recall"].items()
+                rows.append(
+                    {
+                        "model": model,
+                        "setting": describe(run.setting),
+                        "seed": run.seed,
+                        "test_accuracy": metrics["test"]["accuracy"],
+                        "macro_f1": metrics["test"]["macro_f1"],
+                        **{f"recall_{name}": recall for name, recall in recalls},
+                        "val_accuracy": metrics["val"]["accuracy"],
+                        **run.setting,
+                        "experiment": run.name,
+                        "commit": commit,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def judge(results: pd.DataFrame, baseline: Setting, folder: Path = Path()) -> list[Verdict]:
+    """Hold each setting against the baseline, over the seeds that both have.
+
+    Raises
+    ------
+    PipelineError
+        If the baseline has no finished run.
+    """
+    base = describe(baseline)
+    if base not in set(results["setting"]):
+        raise PipelineError(f"The baseline {base} has no finished run; mend its failure first.")
+    differences = {
+        (model, setting): compare(*paired(of_model, setting, base, str(model), folder))
+        for model, of_model in results.groupby("model")
+        for setting in dict.fromkeys(of_model["setting"])
+        if setting != base and base in set(of_model["setting"])
+    }
+    corrected = dict(
+        zip(differences, holm([found.p for found in differences.values()]), strict=True)
+    )
+    return [
+        Verdict(
+            model=str(model),
+            differences={key[1]: found for key, found in differences.items() if key[0] == model},
+            p_holm={key[1]: p for key, p in corrected.items() if key[0] == model},
+            recommended=recommend(of_model, base),
+        )
+        for model, of_model in results.groupby("model")
+    ]
+
+
+def paired(
+    of_model: pd.DataFrame, setting: str, base: str, model: str, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether setting and baseline were right, bool (seeds, photos), on common seeds."""
+    commits = of_model.set_index(["setting", "seed"])["commit"]
+    seeds = sorted(set(commits[setting].index) & set(commits[base].index))
+    if not seeds:
+        raise PipelineError(f"{setting} and {base} have no finished seed in common.")
+    tables = [
+        pd.DataFrame(
+            {seed: read_correctness(commits[which][seed], model, folder) for seed in seeds}
+        )
+        for which in (setting, base)
+    ]
+    both = pd.concat(tables, axis=1)
+    if both.isna().any(axis=None):
+        raise PipelineError(
+            f"{setting} and {base} were tested on other photos, so they cannot be compared; "
+            "do not vary what changes the split."
+        )
+    return both.iloc[:, : len(seeds)].to_numpy().T, both.iloc[:, len(seeds) :].to_numpy().T
+
+
+def recommend(of_model: pd.DataFrame, base: str) -> str:
+    """Choose on validation alone: the test split must not pick the winner."""
+    means = of_model.groupby("setting", sort=False)["val_accuracy"].mean()
+    best = means[means >= means.max() - 1e-9].index
+    return base if base in best else str(best[0])
+
+
+def is_shown(verdict: Verdict, setting: str) -> bool:
+    """Say whether a setting's difference is more than chance: by the test and by the interval."""
+    found = verdict.differences[setting]
+    return verdict.p_holm[setting] < LEVEL and not found.low <= 0 <= found.high
+
+
+def sentences(verdict: Verdict, results: pd.DataFrame, base: str, comparisons: int) -> list[str]:
+    """Put a model's verdict into words, percentages of test photos in points."""
+    said = []
+    shown = [key for key in verdict.differences if is_shown(verdict, key)]
+    if shown:
+        said.append(f"By more than chance, {', '.join(shown)} differs from {base}.")
+    elif verdict.differences:
+        blur = max(found.standard_error for found in verdict.differences.values())
+        points = 100 * smallest_visible(blur, comparisons)
+        said.append(
+            "No difference could be shown; at this sample size a difference below "
+            f"{points:.1f} points would not be seen."
+        )
+    for key, found in verdict.differences.items():
+        mean, low, high = (f"{100 * share:+.1f}" for share in (found.mean, found.low, found.high))
+        said.append(
+            f"{key}: {mean} points [{low}, {high}] against {base}, "
+            f"p = {verdict.p_holm[key]:.2g} after Holm's correction: "
+            f"{'hardly chance' if is_shown(verdict, key) else 'may be chance'}."
+        )
+    of_model = results[results["model"] == verdict.model].groupby("setting")
+    val, test = of_model["val_accuracy"].mean(), of_model["test_accuracy"].mean()
+    brought = 100 * (test[verdict.recommended] - test[base])
+    said.append(
+        f"Recommended by validation: {verdict.recommended} ({val[verdict.recommended]:.3f} against "
+        f"{val[base]:.3f} of {base}); on test that choice brings {brought:+.1f} points."
+    )
+    return said
+
+
+def summary_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and standard deviation over seeds, as text, one row a model and setting."""
+    numbers = [
+        name
+        for name in results
+        if name in {"test_accuracy", "macro_f1", "val_accuracy"} or str(name).startswith("recall_")
+    ]
+    groups = results.groupby(["model", "setting"], sort=False)
+    means, spreads = groups[numbers].mean(), groups[numbers].std().fillna(0)
+    table = pd.DataFrame(
+        {
+            name: [f"{a:.3f} ± {b:.3f}" for a, b in zip(means[name], spreads[name], strict=True)]
+            for name in numbers
+        },
+        index=means.index,
+    )
+    table.insert(0, "seeds", groups.size())
+    return table.reset_index()
+
+
+def write_report(
+    target: Path,
+    runs: Sequence[Run],
+    results: pd.DataFrame,
+    verdicts: Sequence[Verdict],
+    baseline: Setting,
+    failed: dict[str, str],
+    rarest: str,
+) -> None:
+    """Write report.md, results.csv, picture.png and index.html into `target`."""
+    picture = draw(results, rarest)
+    with atomic_file(target / "results.csv") as partial:
+        results.to_csv(partial, index=False)
+    with atomic_file(target / "picture.png") as partial:
+        partial.write_bytes(picture)
+    blocks = tell(runs, results, verdicts, baseline, failed)
+    write_text(target / "report.md", as_markdown(blocks))
+    write_text(target / "index.html", as_html(blocks, picture))
+
+
+Block = tuple[str, Any]
+"""A heading, paragraph, list, table or the picture: its kind and its content."""
+
+
+def tell(
+    runs: Sequence[Run],
+    results: pd.DataFrame,
+    verdicts: Sequence[Verdict],
+    baseline: Setting,
+    failed: dict[str, str],
+) -> list[Block]:
+    """Return the report as blocks, for Markdown and HTML alike."""
+    base = describe(baseline)
+    comparisons = sum(len(verdict.differences) for verdict in verdicts)
+    seeds = sorted(set(results["seed"]))
+    settings = list(dict.fromkeys(describe(run.setting) for run in runs))
+    blocks: list[Block] = [
+        ("h1", f"Study of {', '.join(runs[0].setting) or 'the seed'}"),
+        (
+            "p",
+            f"{len(settings)} settings ({'; '.join(settings)}), "
+            f"seeds {', '.join(map(str, seeds))}; "
+            f"{results['experiment'].nunique()} of {len(runs)} runs finished. "
+            f"Every setting is held against {base}, on the same seeds and test photos.",
+        ),
+    ]
+    if failed:
+        blocks += [
+            ("h2", "Failed"),
+            ("ul", [f"{name}: {reason}" for name, reason in failed.items()]),
+        ]
+    for verdict in verdicts:
+        blocks += [
+            ("h2", verdict.model),
+            ("ul", sentences(verdict, results, base, comparisons)),
+        ]
+    listed = results.drop_duplicates("experiment")
+    return [
+        *blocks,
+        ("h2", "Picture"),
+        ("img", "picture.png"),
+        ("h2", "Mean and standard deviation over seeds"),
+        ("table", summary_table(results)),
+        ("h2", "How to read this"),
+        (
+            "p",
+            "Brackets: 95% bootstrap interval over seeds and test photos. p: McNemar's exact test "
+            "on the majority of the seeds, corrected by Holm's method for all comparisons of this "
+            "study. A difference counts as shown where p is below 0.05 and the interval leaves "
+            "out zero. The difference that would not be seen is the one that four of five such "
+            "studies would find. The recommended setting is chosen on validation; the test split "
+            "only reports what that choice brings.",
+        ),
+        ("h2", "Experiments"),
+        (
+            "table",
+            listed[["experiment", "setting", "seed", "commit"]].assign(
+                commit=listed["commit"].str[:12]
+            ),
+        ),
+        ("p", "dvc exp apply NAME brings one back, dvc exp branch NAME BRANCH makes it a branch."),
+    ]
+
+
+def as_markdown(blocks: Sequence[Block]) -> str:
+    """Return the blocks as Markdown."""
+    parts = []
+    for kind, content in blocks:
+        match kind:
+            case "h1" | "h2":
+                parts.append(f"{'#' * int(kind[1])} {content}")
+            case "ul":
+                parts.append("\n".join(f"- {item}" for item in content))
+            case "img":
+                parts.append(f"![Accuracy and recall by setting]({content})")
+            case "table":
+                head = f"| {' | '.join(map(str, content))} |\n|{'---|' * content.shape[1]}"
+                rows = [f"| {' | '.join(map(str, row))} |" for row in content.to_numpy()]
+                parts.append("\n".join([head, *rows]))
+            case _:
+                parts.append(content)
+    return "\n\n".join(parts) + "\n"
+
+
+def as_html(blocks: Sequence[Block], picture: bytes) -> str:
+    """Return the blocks as one page that needs nothing else, the picture inside."""
+    parts = []
+    for kind, content in blocks:
+        match kind:
+            case "ul":
+                items = "".join(f"<li>{html.escape(item)}</li>" for item in content)
+                parts.append(f"<ul>{items}</ul>")
+            case "img":
+                data = base64.b64encode(picture).decode()
+                parts.append(
+                    f'<img alt="Accuracy and recall by setting" src="data:image/png;base64,{data}">'
+                )
+            case "table":
+                parts.append(content.to_html(index=False, border=0))
+            case _:
+                parts.append(f"<{kind}>{html.escape(content)}</{kind}>")
+    title = html.escape(str(blocks[0][1]))
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"
+    )
+
+
+def draw(results: pd.DataFrame, rarest: str) -> bytes:
+    """Draw accuracy and the rarest class's recall by setting, a line a model, as PNG."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw_lines(left, results, "test_accuracy", "test accuracy")
+    draw_lines(right, results, f"recall_{rarest}", f"test recall of {rarest}")
+    left.legend(frameon=False)
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    return drawn.getvalue()
+
+
+def draw_lines(axes: Axes, results: pd.DataFrame, column: str, label: str) -> None:
+    """Draw means with 95% t intervals over seeds against the settings."""
+    settings = list(dict.fromkeys(results["setting"]))
+    models = list(dict.fromkeys(results["model"]))
+    for shift, model in enumerate(models):
+        groups = results[results["model"] == model].groupby("setting")[column]
+        means = groups.mean().reindex(settings)
+        counts = groups.size().reindex(settings)
+        errors = groups.std().reindex(settings) / np.sqrt(counts) * t.ppf(0.975, counts - 1)
+        # Side by side, so that one interval does not hide another.
+        places = np.arange(len(settings)) + 0.08 * (shift - (len(models) - 1) / 2)
+        axes.errorbar(places, means, yerr=errors.fillna(0), marker="o", capsize=3, label=model)
+    axes.set_xticks(range(len(settings)), settings, rotation=20 if len(settings) > 5 else 0)
+    axes.set_ylabel(f"{label}, mean and 95% interval over seeds")
+    axes.grid(axis="y", alpha=0.3)
