@@ -2,10 +2,13 @@
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -16,9 +19,10 @@ from PIL import Image
 from trashnet.__main__ import main
 from trashnet.classifier import Classifier, save_classifier
 from trashnet.exported import ExportedClassifier, save_exported
-from trashnet.images import load_pixels
+from trashnet.images import load_batches, load_pixels
 from trashnet.litert import convert
-from trashnet.prediction import answer, find_photos
+from trashnet.metrics import predictions_table, read_predictions, write_predictions
+from trashnet.prediction import BATCH_SIZE, answer, find_photos
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGE_SIZE = (12, 16)
@@ -126,6 +130,56 @@ def test_json_keeps_the_place_of_what_cannot_be_read(capsys: pytest.CaptureFixtu
     ]
 
 
+def test_csv_repeats_the_predictions_of_evaluate(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    paths = find_photos([Path("photos")])
+    (pixels,) = load_batches(paths, IMAGE_SIZE, BATCH_SIZE)
+    probabilities = color_classifier().predictor()(pixels)
+    labels = ["red"] * len(paths)
+    write_predictions("test.csv", predictions_table(paths, labels, probabilities, CLASSES))
+
+    main(["predict", "photos", "--csv"])
+
+    said = pd.read_csv(StringIO(capsys.readouterr().out))
+    evaluated = read_predictions("test.csv")
+    assert said[["path", "predicted"]].equals(evaluated[["path", "predicted"]])
+    columns = [f"p_{name}" for name in CLASSES]
+    np.testing.assert_allclose(said[columns], evaluated[columns], rtol=0, atol=1e-6)
+
+
+def test_a_name_too_long_for_the_system_is_told_like_any_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "a" * 300 + ".jpg"
+
+    assert main(["predict", name, "photos/b.jpg"]) == 1
+
+    captured = capsys.readouterr()
+    assert captured.out.startswith("photos/b.jpg")
+    assert captured.err.startswith(f"trashnet: {name} cannot be read (File name too long)")
+
+
+def test_what_is_no_file_in_a_folder_is_passed_over() -> None:
+    """A pipe would be waited for, for ever."""
+    os.mkfifo("photos/more/pipe.jpg")
+    Path("photos/more/folder.jpg").mkdir()
+
+    assert find_photos([Path("photos/more")]) == [Path("photos/more/c.jpeg")]
+
+
+@pytest.mark.parametrize(("photos", "bars"), [(1, 0), (BATCH_SIZE + 1, 1)])
+def test_only_many_photos_show_a_bar(
+    photos: int, bars: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar = Mock(side_effect=lambda answers, *_, **__: answers)
+    monkeypatch.setattr("trashnet.__main__.progress", bar)
+
+    main(["predict", *["photos/b.jpg"] * photos])
+
+    assert bar.call_count == bars
+
+
 def test_answers_do_not_depend_on_what_stands_beside_a_photo() -> None:
     """Across the border of a batch, with a broken photo in each."""
     classifier = color_classifier()
@@ -176,11 +230,17 @@ def test_an_exported_model_gives_the_same_answers(capsys: pytest.CaptureFixture[
         ("AlexNet", "has no model AlexNet; take best, MobileNetV2, MobileNet,"),
         ("MobileNet", "no model at models/MobileNet.keras"),
         ("photos/b.jpg", "is not a model that this pipeline saved"),
+        ("code.keras", "is not a model that this pipeline saved"),
+        ("a" * 300 + ".keras", "File name too long"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_a_sentence(
     model: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    source = keras.Input((*IMAGE_SIZE, 3))
+    with_code = keras.Model(source, keras.layers.Lambda(lambda pixels: pixels * 2)(source))
+    save_classifier(Classifier(with_code, CLASSES), Path("code.keras"))
+
     assert main(["predict", "photos/b.jpg", "--model", model]) == 1
 
     captured = capsys.readouterr()
@@ -230,3 +290,24 @@ def test_wrong_arguments_are_answered_without_loading_tensorflow() -> None:
         [sys.executable, "-c", program], cwd=REPOSITORY, check=False, capture_output=True, text=True
     )
     assert loaded.stdout == "[]\n", loaded.stderr
+
+
+def test_a_name_that_is_no_text_goes_out_as_it_came_in(trained: Path) -> None:
+    """In a process of its own, because only there standard output is a stream of bytes."""
+    shutil.copy("photos/b.jpg", Path("photos", os.fsdecode(b"\xff.jpg")))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "trashnet", "predict", "photos"],
+        cwd=trained,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8:strict"},
+        check=False,
+        capture_output=True,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        [b"photos/a.PNG", b"blue,"],
+        [b"photos/b.jpg", b"red"],
+        [b"photos/more/c.jpeg", b"green"],
+        [b"photos/\xff.jpg", b"red"],
+    ]

@@ -2,18 +2,20 @@
 
 import argparse
 import csv
+import gc
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from trashnet.errors import PipelineError
 from trashnet.native_messages import hide_native_messages
-from trashnet.prediction import Answer, answer, compared_models, find_photos
+from trashnet.prediction import BATCH_SIZE, Answer, answer, compared_models, find_photos
 from trashnet.progress import progress
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return predict(options.photos, options.model, options.write, options.top)
     except PipelineError as error:
         print(f"trashnet: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        named = f" ({error.filename})" if error.filename else ""
+        print(f"trashnet: {error.strerror or error}{named}; mend that and retry.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -67,14 +73,10 @@ def predict(photos: Sequence[Path], model: str, write: Writer, top: int) -> int:
     """Write the answers on all photos; return 1 if one could not be read, else 0."""
     classifier = load_model(find_model(model))
     files = find_photos(photos)
-    answers = list(
-        progress(
-            answer(classifier.predictor(), files, classifier.image_size),
-            "predicting",
-            "photo",
-            total=len(files),
-        )
-    )
+    answers: Iterable[Answer] = answer(classifier.predictor(), files, classifier.image_size)
+    if len(files) > BATCH_SIZE:
+        answers = progress(answers, "predicting", "photo", total=len(files))
+    answers = list(answers)
     write(answers, classifier.class_names, top)
     return 1 if any(item.error for item in answers) else 0
 
@@ -180,4 +182,8 @@ if __name__ == "__main__":
     hide_native_messages()
     # A reader that stops early, like `| head`, ends this quietly.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # A file's name need not be text: its bytes go out as they came in.
+    cast(TextIOWrapper, sys.stdout).reconfigure(errors="surrogateescape")
+    # Collecting garbage among all that TensorFlow makes to stay takes half a second.
+    gc.set_threshold(100_000)
     sys.exit(main())

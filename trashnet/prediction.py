@@ -1,6 +1,7 @@
 """A trained model's answers on photos that are not in the dataset."""
 
 import json
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +60,7 @@ def find_photos(arguments: Sequence[Path]) -> list[Path]:
     """Replace each folder by the photos in it, sorted; a folder without any stays."""
     found: list[Path] = []
     for argument in arguments:
-        found += _photos_in(argument) if argument.is_dir() else [argument]
+        found += _photos_in(argument) if stat.S_ISDIR(_mode(argument)) else [argument]
     return found
 
 
@@ -99,14 +100,22 @@ def _photos_in(folder: Path) -> list[Path]:
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in PHOTO_SUFFIXES
-        and path.is_file()
+        and stat.S_ISREG(_mode(path))
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     return photos or [folder]
 
 
+def _mode(path: Path) -> int:
+    """Return what kind of file this is, 0 where the system does not say; `load_pixels` says why."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
 def _load_or_explain(path: Path, image_size: Sequence[int]) -> np.ndarray | str:
-    if path.is_dir():
+    if stat.S_ISDIR(_mode(path)):
         return f"{path} holds no .jpg, .jpeg or .png file; name a folder that does."
     try:
         return load_pixels(path, image_size)
