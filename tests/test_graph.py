@@ -1,6 +1,7 @@
 """dvc.yaml against the code: a stage reruns when, and only when, something it reads has changed."""
 
 import ast
+import hashlib
 import re
 import subprocess
 import sys
@@ -169,3 +170,21 @@ def test_stage_that_trains_nothing_loads_no_tensorflow(stage: str) -> None:
     )
 
     assert loaded.stdout == "[]\n", loaded.stderr
+
+
+def test_committed_results_are_those_of_this_code() -> None:
+    """Else a clone compares its own run with one of other code; `dvc repro` makes them anew."""
+    lock = YAML(typ="safe").load(REPOSITORY / "dvc.lock")["stages"]
+    recorded = {
+        dep["path"]: dep["md5"]
+        for stage in lock.values()
+        for dep in stage["deps"]
+        if dep["path"].endswith(".py")
+    }
+
+    present = {
+        path: hashlib.md5((REPOSITORY / path).read_bytes(), usedforsecurity=False).hexdigest()
+        for path in recorded
+    }
+
+    assert recorded == present
