@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,15 @@ from trashnet.classifier import classifier_file, load_classifier
 from trashnet.dataset import IMAGES, read_splits
 from trashnet.files import write_json
 from trashnet.images import load_batches
-from trashnet.metrics import classification_metrics, predictions_table, write_predictions
+from trashnet.metrics import (
+    apply_temperature,
+    choose_threshold,
+    classification_metrics,
+    expected_calibration_error,
+    fit_temperature,
+    predictions_table,
+    write_predictions,
+)
 from trashnet.progress import progress_bar
 from trashnet.stage import log, run_model_stage
 
@@ -28,18 +36,18 @@ def main(model: str) -> None:
     classifier = load_classifier(classifier_file(model))
     predict = Stopwatch(classifier.predictor(), warm_up_shape=(1, *classifier.image_size, 3))
 
-    scores = {}
+    answers = {}
     for split in ("val", "test"):
         photos = splits[splits["split"] == split]
         files = [IMAGES / path for path in photos["path"]]
         probabilities = predict_files(predict, files, classifier.image_size)
         table = predictions_table(files, photos["label"], probabilities, classifier.class_names)
         write_predictions(folder / f"predictions-{split}.csv", table)
-        scores[split] = classification_metrics(
-            photos["label"], probabilities, classifier.class_names
-        )
+        answers[split] = Answers(photos["label"].tolist(), probabilities, classifier.class_names)
 
-    write_json(f"metrics/{model}.json", merge(training, scores))
+    scores = {split: classification_metrics(*of_split) for split, of_split in answers.items()}
+    calibration = calibrate(answers["val"], answers["test"])
+    write_json(f"metrics/{model}.json", merge(training, scores) | {"calibration": calibration})
     write_json(
         folder / "timing-evaluate.json",
         {
@@ -51,6 +59,27 @@ def main(model: str) -> None:
         f"{model}: {scores['test']['accuracy']:.3f} of {len(photos)} test photos right, "
         f"{scores['val']['accuracy']:.3f} on validation"
     )
+
+
+class Answers(NamedTuple):
+    """What a model says of one split.
+
+    Attributes
+    ----------
+    labels : list of str
+        The right class of each photo.
+    probabilities : float32 array, shape (photos, classes)
+    class_names : list of str
+        The class of each column.
+    """
+
+    labels: list[str]
+    probabilities: np.ndarray
+    class_names: list[str]
+
+    def at_temperature(self, temperature: float) -> "Answers":
+        """Return the same answers with calibrated probabilities."""
+        return self._replace(probabilities=apply_temperature(self.probabilities, temperature))
 
 
 class Stopwatch:
@@ -83,6 +112,23 @@ def predict_files(
             probabilities.append(predict(pixels))
             bar.update(len(pixels))
     return np.concatenate(probabilities)
+
+
+def calibrate(val: Answers, test: Answers) -> dict[str, Any]:
+    """Fit temperature and threshold on validation alone; say on test what the temperature brings.
+
+    Whoever shows the model's confidence divides by this temperature first, and
+    says "not sure" below the threshold. The predictions' files stay as they are.
+    """
+    temperature = fit_temperature(*val)
+    return {
+        "temperature": temperature,
+        "threshold": choose_threshold(*val.at_temperature(temperature)),
+        "test": {
+            "ece_before": expected_calibration_error(*test),
+            "ece_after": expected_calibration_error(*test.at_temperature(temperature)),
+        },
+    }
 
 
 def merge(training: dict[str, Any], scores: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from trashnet.errors import PipelineError
 from trashnet.metrics import (
+    SURE,
+    apply_temperature,
+    choose_threshold,
     classification_metrics,
+    expected_calibration_error,
+    fit_temperature,
     holm,
     mcnemar,
     predictions_table,
@@ -156,3 +161,65 @@ def test_foreign_files_are_no_predictions(tmp_path: Path, content: bytes, compla
 
     with pytest.raises(PipelineError, match=complaint):
         read_predictions(tmp_path / "predictions.csv")
+
+
+def answers_at(temperature: float, photos: int = 4000) -> tuple[list[str], np.ndarray]:
+    """Return labels drawn from probabilities, and the probabilities sharpened by a temperature."""
+    random = np.random.default_rng(0)
+    true = apply_temperature(random.dirichlet([0.5] * 3, photos), 1)
+    drawn = (true.cumsum(axis=1) < random.random((photos, 1))).sum(axis=1)
+    return [CLASSES[number] for number in drawn], apply_temperature(true, 1 / temperature)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1, 3])
+def test_temperature_that_spoilt_probabilities_is_found(temperature: float) -> None:
+    labels, probabilities = answers_at(temperature)
+
+    assert fit_temperature(labels, probabilities, CLASSES) == pytest.approx(temperature, rel=0.05)
+
+
+def test_calibration_lowers_the_calibration_error() -> None:
+    labels, probabilities = answers_at(3)
+    calibrated = apply_temperature(probabilities, fit_temperature(labels, probabilities, CLASSES))
+
+    before = expected_calibration_error(labels, probabilities, CLASSES)
+    after = expected_calibration_error(labels, calibrated, CLASSES)
+
+    assert before > 0.1
+    assert after < 0.03
+
+
+def test_calibration_error_worked_by_hand() -> None:
+    """Confidences 0.5, 0.5, 0.5, 0.5 (one bin) with half of them right, then two more bins."""
+    assert expected_calibration_error(LABELS, PROBABILITIES, CLASSES) == 0
+    sure = np.array([[0.99, 0.01, 0], [0.8, 0.1, 0.1]])
+    error = expected_calibration_error(["glass", "paper"], sure, CLASSES)
+    assert error == pytest.approx((0.01 + 0.8) / 2)
+
+
+def test_temperature_never_changes_the_answer() -> None:
+    _, probabilities = answers_at(2, photos=200)
+
+    for temperature in (0.05, 1, 20):
+        calibrated = apply_temperature(probabilities, temperature)
+        np.testing.assert_array_equal(calibrated.argmax(axis=1), probabilities.argmax(axis=1))
+        np.testing.assert_allclose(calibrated.sum(axis=1), 1)
+
+
+def test_hopeless_and_perfect_models_have_a_temperature_and_a_threshold() -> None:
+    perfect = np.eye(3)[[0, 0, 1, 2]]
+    for probabilities in (perfect, perfect[:, ::-1], np.full((4, 3), 1 / 3)):
+        assert 0.05 <= fit_temperature(LABELS, probabilities, CLASSES) <= 20
+    assert choose_threshold(LABELS, perfect, CLASSES) == 0
+    assert choose_threshold(LABELS, np.roll(perfect, 1, axis=1), CLASSES) == 1
+
+
+def test_answers_from_the_threshold_on_are_sure() -> None:
+    labels, probabilities = answers_at(1)
+    threshold = choose_threshold(labels, probabilities, CLASSES)
+
+    given_ = probabilities.max(axis=1) >= threshold
+    correct = np.array(CLASSES)[probabilities.argmax(axis=1)] == labels
+    assert 0.3 < threshold < 1
+    assert correct[given_].mean() >= SURE
+    assert correct.mean() < SURE

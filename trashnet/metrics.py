@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
@@ -15,6 +17,12 @@ from trashnet.files import atomic_file
 
 DECIMALS = 6
 """Of metrics and probabilities written: more would only be noise in a diff."""
+
+
+CALIBRATION_BINS = 15
+
+SURE = 0.95
+"""Share of right answers among those that are given as sure."""
 
 
 def predictions_table(
@@ -107,10 +115,9 @@ def classification_metrics(
             "lower initial.learning_rate or fine_tune.learning_rate and train it again."
         )
     # Column numbers, because log_loss would take names in alphabetical order.
-    number = {name: column for column, name in enumerate(class_names)}
-    right = [number[label] for label in labels]
+    right = _columns(labels, class_names)
     predicted = probabilities.argmax(axis=1)
-    columns = list(number.values())
+    columns = list(range(len(class_names)))
     loss = log_loss(right, probabilities.astype(np.float32), labels=columns)
     macro_f1 = f1_score(right, predicted, labels=columns, average="macro", zero_division=0)
     recalls = recall_score(right, predicted, labels=columns, average=None, zero_division=0)
@@ -123,6 +130,91 @@ def classification_metrics(
             for name, recall in zip(class_names, recalls, strict=True)
         },
     }
+
+
+def fit_temperature(
+    labels: Sequence[str], probabilities: np.ndarray, class_names: Sequence[str]
+) -> float:
+    """Return the temperature that makes probabilities most likely (Guo et al. 2017, ICML).
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The right class of n photos, none of which trained or tests the model.
+    probabilities : float array, shape (n, classes)
+        In [0, 1], rows that sum to 1.
+    class_names : sequence of str
+        The class of each column.
+
+    Returns
+    -------
+    float
+        Between 0.05 and 20: above 1 the model was too sure of itself.
+    """
+    right = _columns(labels, class_names)
+
+    def loss(log_temperature: float) -> float:
+        calibrated = apply_temperature(probabilities, np.exp(log_temperature))
+        likelihood = calibrated[np.arange(len(right)), right]
+        return float(-np.log(np.maximum(likelihood, np.finfo(np.float32).eps)).mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    return round(float(np.exp(found.x)), DECIMALS)
+
+
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the softmax of log probabilities divided by the temperature, float64.
+
+    The softmax undoes the logarithm up to a constant, so this is what dividing
+    the logits gives.
+    """
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
+    calibrated: np.ndarray = softmax(logits / temperature, axis=1)
+    return calibrated
+
+
+def expected_calibration_error(
+    labels: Sequence[str], probabilities: np.ndarray, class_names: Sequence[str]
+) -> float:
+    """Return how far confidence is from accuracy, in [0, 1] (Guo et al. 2017, ICML).
+
+    The mean of ``|accuracy - confidence|`` over 15 equally wide bins of
+    confidence, weighted by the photos in each.
+
+    Parameters
+    ----------
+    labels, probabilities, class_names
+        As for `classification_metrics`.
+    """
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == _columns(labels, class_names)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=CALIBRATION_BINS)
+    return round(float(np.abs(gaps).sum() / len(correct)), DECIMALS)
+
+
+def choose_threshold(
+    labels: Sequence[str], probabilities: np.ndarray, class_names: Sequence[str]
+) -> float:
+    """Return the confidence from which on answers are sure enough to be given.
+
+    That is the lowest confidence at which at least `SURE` of the photos with
+    it or more are answered rightly: 0 where this holds for all photos, 1 where
+    it holds for none.
+
+    Parameters
+    ----------
+    labels, probabilities, class_names
+        As for `classification_metrics`; calibrated, of the validation split.
+    """
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == _columns(labels, class_names)
+    if correct.mean() >= SURE:
+        return 0.0
+    candidates = np.unique(confidence)
+    enough = [value for value in candidates if correct[confidence >= value].mean() >= SURE]
+    # Rounded down, so that the photo at the threshold stays above.
+    return float(np.floor(enough[0] * 10**DECIMALS) / 10**DECIMALS) if enough else 1.0
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
@@ -178,3 +270,8 @@ def holm(p_values: ArrayLike) -> list[float]:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(stepped, 1)
     return [float(value) for value in corrected]
+
+
+def _columns(labels: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
+    number = {name: column for column, name in enumerate(class_names)}
+    return np.array([number[label] for label in labels])
