@@ -137,7 +137,10 @@ def test_baseline_is_params_own_setting_or_the_first(repository: Path) -> None:
 
 
 def finish(run: Run, folder: Path, commit: str | None = None) -> None:
-    """Leave the reference that `dvc exp run -n` leaves."""
+    """Leave the reference that `dvc exp run -n` leaves, in the place of an earlier one."""
+    for reference in git(folder, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
+        if reference.endswith(f"/{run.name}"):
+            git(folder, "update-ref", "-d", reference)
     head = commit or git(folder, "rev-parse", "HEAD")
     git(folder, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{run.name}", head)
 

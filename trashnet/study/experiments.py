@@ -80,8 +80,9 @@ def run_experiment(run: Run, folder: Path) -> str | None:
 
 
 def find_experiments(folder: Path = Path()) -> dict[str, str]:
-    """Return the commit of every finished experiment by its name."""
-    listed = _git(folder, "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS)
+    """Return the commit of every finished experiment by its name, the newest where several are."""
+    form = "--format=%(objectname) %(refname)"
+    listed = _git(folder, "for-each-ref", "--sort=committerdate", form, EXPERIMENTS)
     found = {}
     for line in listed.splitlines():
         commit, _, reference = line.partition(" ")
