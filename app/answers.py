@@ -1,0 +1,69 @@
+"""What the app says of a photo, apart from how it is shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from trashnet.images import read_image, resize
+from trashnet.metrics import apply_temperature
+
+SHOWN_SIZE = (640, 640)
+"""Largest width and height in pixels of a photo on the page; phones send twelve megapixels."""
+
+
+@dataclass(frozen=True)
+class PhotoAnswer:
+    """One photo's answer.
+
+    Attributes
+    ----------
+    photo : PIL.Image.Image
+        Scaled down to `SHOWN_SIZE`.
+    pixels : uint8 array, shape (height, width, 3)
+        What the model saw.
+    probabilities : float32 array, shape (classes,)
+        As the model gives them and predictions-test.csv has them.
+    confidence : float array, shape (classes,)
+        The same, calibrated.
+    """
+
+    photo: Image.Image
+    pixels: np.ndarray
+    probabilities: np.ndarray
+    confidence: np.ndarray
+
+
+def ask(
+    predict: Callable[[np.ndarray], np.ndarray],
+    image_size: tuple[int, int],
+    temperature: float,
+    content: bytes,
+) -> PhotoAnswer:
+    """Read a photo as `evaluate` does and ask the model.
+
+    Raises
+    ------
+    ImageError
+        If the bytes are not a usable JPEG or PNG.
+    """
+    image = read_image(BytesIO(content))
+    pixels = resize(image, image_size)
+    probabilities = predict(pixels[None])
+    image.thumbnail(SHOWN_SIZE)
+    confidence = apply_temperature(probabilities, temperature)[0]
+    return PhotoAnswer(image, pixels, probabilities[0], confidence)
+
+
+def in_words(confidence: np.ndarray, class_names: list[str], threshold: float) -> str:
+    """Say the answer, or that there is none below the threshold."""
+    order = np.argsort(-confidence)
+    first, second = (class_names[number] for number in order[:2])
+    if confidence[order[0]] >= threshold:
+        return f"This is {first} ({confidence[order[0]]:.0%} sure)."
+    return (
+        f"Not sure. Perhaps {first} ({confidence[order[0]]:.0%}), "
+        f"perhaps {second} ({confidence[order[1]]:.0%})."
+    )

@@ -1,0 +1,47 @@
+"""Where in a photo a classifier saw what it says."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from trashnet.classifier import Classifier
+
+
+def heat_map(classifier: Classifier, pixels: np.ndarray, class_number: int) -> np.ndarray:
+    """Return how much each place speaks for a class: Grad-CAM (Selvaraju et al. 2017, ICCV).
+
+    Parameters
+    ----------
+    classifier : Classifier
+        From `trashnet.classifier.load_classifier`.
+    pixels : uint8 array, shape (height, width, 3)
+        The photo as the model takes it.
+    class_number : int
+        The class's place in `classifier.class_names`.
+
+    Returns
+    -------
+    float32 array, shape (h, w)
+        In [0, 1], as coarse as the last feature map; all 0 where nothing
+        speaks for the class.
+    """
+    trunk, tail, head = (classifier.model.get_layer(name) for name in ("trunk", "tail", "head"))
+    feature_map = tail(trunk(tf.cast(pixels[None], tf.float32), training=False), training=False)
+    with tf.GradientTape() as tape:
+        tape.watch(feature_map)
+        pooled = keras.ops.mean(feature_map, axis=(1, 2))
+        logit = head(pooled, training=False)[0, class_number]
+    weights = keras.ops.mean(tape.gradient(logit, feature_map), axis=(1, 2), keepdims=True)
+    relevance = np.maximum(keras.ops.convert_to_numpy(keras.ops.sum(weights * feature_map, -1)), 0)
+    highest = relevance.max()
+    scaled: np.ndarray = relevance[0] / (highest or 1)
+    return scaled
+
+
+def lay_over(photo: Image.Image, heat: np.ndarray) -> Image.Image:
+    """Colour a photo red where the heat is high and leave it as it is where there is none."""
+    mask = Image.fromarray((heat * 160).astype(np.uint8)).resize(
+        photo.size, Image.Resampling.BICUBIC
+    )
+    return Image.composite(Image.new("RGB", photo.size, (220, 50, 30)), photo, mask)
