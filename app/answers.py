@@ -62,7 +62,8 @@ def in_words(confidence: np.ndarray, class_names: list[str], threshold: float) -
     order = np.argsort(-confidence)
     first, second = (class_names[number] for number in order[:2])
     if confidence[order[0]] >= threshold:
-        return f"This is {first} ({confidence[order[0]]:.0%} sure)."
+        # No photo makes a network quite sure.
+        return f"This is {first} ({min(confidence[order[0]], 0.99):.0%} sure)."
     return (
         f"Not sure. Perhaps {first} ({confidence[order[0]]:.0%}), "
         f"perhaps {second} ({confidence[order[1]]:.0%})."

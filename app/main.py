@@ -55,17 +55,15 @@ def choose_model(comparison: dict[str, Any]) -> str:
 
     def label(model: str) -> str:
         row = comparison[model]
-        low, high = 100 * row["test_accuracy_low"], 100 * row["test_accuracy_high"]
-        return (
-            f"{model}: {row['test_accuracy']:.1%} of test photos right [{low:.0f} to {high:.0f}%]"
-        )
+        low, high = row["test_accuracy_low"], row["test_accuracy_high"]
+        return f"{model}: {row['test_accuracy']:.1%} of test photos right ({low:.0%} to {high:.0%})"
 
     return str(st.selectbox("Model, best on validation first", list(comparison), format_func=label))
 
 
 def show_asking(model: str, calibration: dict[str, Any]) -> None:
     """Take photos and answer them."""
-    classifier, predict = load(model, classifier_file(model).stat().st_mtime_ns)
+    classifier, predict = load(model, changed_at(classifier_file(model)))
     photos = st.file_uploader(
         "Photos (JPEG or PNG)", type=["jpg", "jpeg", "png"], accept_multiple_files=True
     )
@@ -136,7 +134,7 @@ def show_mistakes(model: str) -> None:
     else:
         st.info(f"{row['path']} is not here; `dvc pull` or `dvc repro prepare` brings it.")
     shares = row.filter(like="p_").astype(float).rename(lambda name: name.removeprefix("p_"))
-    st.bar_chart(shares, horizontal=True, x_label="probability before calibration")
+    st.bar_chart(shares, horizontal=True, color="#2f6f4f", y_label="probability before calibration")
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model")
@@ -144,6 +142,11 @@ def load(model: str, _changed: int) -> tuple[Classifier, Callable[[np.ndarray], 
     """Load a model once, and again after it was trained again."""
     classifier = load_classifier(classifier_file(model))
     return classifier, classifier.predictor()
+
+
+def changed_at(path: Path) -> int:
+    """Return when a file was last written, 0 where there is none; loading it says so."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def read_json(path: Path) -> dict[str, Any]:
