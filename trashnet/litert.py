@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -89,28 +90,45 @@ def make_interpreter(flat_buffer: bytes, threads: int | None = None) -> tf.lite.
 
 
 def make_runner(flat_buffer: bytes) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Load a LiteRT model on all cores.
+    """Load a LiteRT model once for each core, to run on one photo at a time.
+
+    So the activations of a layer are still in the core's cache when the next
+    layer wants them, and no core waits for another: 1.1 (MobileNet) and 1.6
+    (MobileNetV2) times as many images a second as batches of 32 on all cores
+    (python -m benchmarks.trunk_speed).
 
     Returns
     -------
     callable
         Takes an array of shape (n, ...), any n, casts it to float32 and
-        returns copies of the outputs, in the Keras model's order.
+        returns the outputs, in the Keras model's order. A photo's output does
+        not depend on the others.
     """
-    interpreter = make_interpreter(flat_buffer)
-    (input_detail,) = interpreter.get_input_details()
+    cores = len(os.sched_getaffinity(0))
+    interpreters = [make_interpreter(flat_buffer, threads=1) for _ in range(cores)]
+    (source,) = interpreters[0].get_input_details()
+    for interpreter in interpreters:
+        interpreter.resize_tensor_input(source["index"], [1, *source["shape"][1:]])
+        interpreter.allocate_tensors()
     # The converter may list outputs in any order; their names (Identity, Identity_1) keep Keras's.
-    outputs = sorted(interpreter.get_output_details(), key=lambda detail: detail["name"])
-    shape: list[int] = []
+    targets = sorted(interpreters[0].get_output_details(), key=lambda detail: detail["name"])
+    pool = ThreadPoolExecutor(cores)
 
     def run(values: np.ndarray) -> list[np.ndarray]:
-        nonlocal shape
-        if list(values.shape) != shape:
-            shape = list(values.shape)
-            interpreter.resize_tensor_input(input_detail["index"], shape)
-            interpreter.allocate_tensors()
-        interpreter.set_tensor(input_detail["index"], values.astype(np.float32))
-        interpreter.invoke()
-        return [interpreter.get_tensor(output["index"]) for output in outputs]
+        outputs = [
+            np.empty((len(values), *target["shape"][1:]), target["dtype"]) for target in targets
+        ]
+
+        def run_share(core: int) -> None:
+            interpreter = interpreters[core]
+            for row in range(core, len(values), cores):
+                interpreter.set_tensor(source["index"], values[row : row + 1].astype(np.float32))
+                interpreter.invoke()
+                for output, target in zip(outputs, targets, strict=True):
+                    output[row] = interpreter.get_tensor(target["index"])[0]
+
+        for done in [pool.submit(run_share, core) for core in range(cores)]:
+            done.result()
+        return outputs
 
     return run
