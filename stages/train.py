@@ -20,7 +20,7 @@ from trashnet.classifier import (
 from trashnet.dataset import class_names, read_splits
 from trashnet.features import WEIGHTS, features_folder, open_features
 from trashnet.files import atomic_file, write_json
-from trashnet.networks import build_backbone, cut_network
+from trashnet.networks import Network, build_backbone, cut_network
 from trashnet.params import FineTune, Initial, Params, load_params
 from trashnet.progress import progress_bar
 from trashnet.stage import log, run_model_stage
@@ -115,9 +115,8 @@ def main(model: str) -> None:
     classes = class_names(splits)
 
     tf.config.experimental.enable_op_determinism()
-    weights_as_used = features_folder(model) / WEIGHTS
-    backbone = build_backbone(model, params.data.image_size, weights_as_used)
-    network = cut_network(model, backbone, params.fine_tune.layers)
+    network = build_network(model, params)
+    # Again, so that the head's weights do not depend on what the backbone drew.
     keras.utils.set_random_seed(params.seed)
     examples = features.pooled[splits["split"] == "train"].reshape(-1, features.pooled.shape[-1])
     head = build_head(examples, params.head.units, params.head.dropout, len(classes))
@@ -149,6 +148,15 @@ def main(model: str) -> None:
         f"{(splits['split'] == 'train').sum()} photos, kept {kept.name} epoch {kept.best + 1}, "
         f"validation accuracy {kept.best_epoch['val_accuracy']:.3f}"
     )
+
+
+def build_network(model: str, params: Params) -> Network:
+    """Build the backbone with the weights that made the features, and cut it."""
+    # EfficientNet's own dropout layers draw their seeds when they are built.
+    keras.utils.set_random_seed(params.seed)
+    weights_as_used = features_folder(model) / WEIGHTS
+    backbone = build_backbone(model, params.data.image_size, weights_as_used)
+    return cut_network(model, backbone, params.fine_tune.layers)
 
 
 def class_weights(labels: "pd.Series[str]", alpha: float) -> dict[str, float]:

@@ -14,6 +14,7 @@ from stages.train import (
     Phase,
     PhotoBatches,
     beats,
+    build_network,
     class_weights,
     fit,
     make_optimizer,
@@ -21,6 +22,7 @@ from stages.train import (
     write_history,
 )
 from trashnet.classifier import build_head
+from trashnet.features import WEIGHTS, features_folder
 from trashnet.params import Params, load_params
 
 CLASSES = ["glass", "paper", "trash"]
@@ -166,6 +168,25 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
         results.append(np.concatenate([weights.ravel() for weights in model.get_weights()]))
     np.testing.assert_array_equal(results[0], results[1])
     assert not np.array_equal(results[0], results[2])
+
+
+def test_dropout_inside_a_backbone_is_seeded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = with_settings(seed=1), with_settings(seed=2)
+    monkeypatch.chdir(tmp_path)
+    weights = features_folder("EfficientNetV2S") / WEIGHTS
+    weights.parent.mkdir(parents=True)
+    architecture = keras.applications.EfficientNetV2S
+    architecture(include_top=False, weights=None, input_shape=(48, 64, 3)).save_weights(weights)
+    outputs = []
+    for params in (one, one, other):
+        network = build_network("EfficientNetV2S", params)
+        activations = np.ones((4, *network.tail.input_shape[1:]), np.float32)
+        outputs.append(network.tail(activations, training=True).numpy())
+
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[0], outputs[2])
 
 
 def test_weights_change_the_loss_that_is_trained(
