@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from trashnet.images import read_image, resize
-from trashnet.metrics import apply_temperature
+from trashnet.metrics import SURE, apply_temperature
 
 SHOWN_SIZE = (640, 640)
 """Largest width and height in pixels of a photo on the page; phones send twelve megapixels."""
@@ -59,12 +59,39 @@ def ask(
 
 def in_words(confidence: np.ndarray, class_names: list[str], threshold: float) -> str:
     """Say the answer, or that there is none below the threshold."""
-    order = np.argsort(-confidence)
+    order = np.argsort(-confidence, kind="stable")
     first, second = (class_names[number] for number in order[:2])
-    if confidence[order[0]] >= threshold:
-        # No photo makes a network quite sure.
-        return f"This is {first} ({min(confidence[order[0]], 0.99):.0%} sure)."
+    highest, next_highest = (float(confidence[number]) for number in order[:2])
+    if highest >= threshold:
+        return f"This is {first} ({percent(highest)} sure)."
     return (
-        f"Not sure. Perhaps {first} ({confidence[order[0]]:.0%}), "
-        f"perhaps {second} ({confidence[order[1]]:.0%})."
+        f"Not sure. Perhaps {first} ({percent(highest)}), perhaps {second} "
+        f"({percent(next_highest)})."
     )
+
+
+def rule_in_words(threshold: float) -> str:
+    """Say when the app is not sure; `trashnet.metrics.choose_threshold` made the rule."""
+    if threshold == 0:
+        return (
+            f"Every photo is answered: on validation, at least {SURE:.0%} of all answers were "
+            "right."
+        )
+    if threshold == 1:
+        return (
+            f"Hardly any photo is answered: on validation, at no confidence {SURE:.0%} of the "
+            "answers were right."
+        )
+    return (
+        f"Below {threshold:.0%} the answer is “not sure”: on validation, at least {SURE:.0%} of "
+        "the answers from there on were right."
+    )
+
+
+def percent(share: float) -> str:
+    """Write a share as a whole percentage that never claims certainty."""
+    if share > 0.99:
+        return "over 99%"
+    if share < 0.01:
+        return "under 1%"
+    return f"{share:.0%}"

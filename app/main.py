@@ -1,161 +1,204 @@
 """The app: `streamlit run app/main.py` from the repository's root, after `dvc repro`."""
 
-import json
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
+from starlette.formparsers import MultiPartParser
 
-# Streamlit puts the script's own folder on the path, not the one it was started in.
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# Streamlit puts the script's own folder on the path, not the one above.
+root = str(Path(__file__).parents[1])
+if root not in sys.path:
+    sys.path.insert(0, root)
 
-from app.answers import PhotoAnswer, ask, in_words
-from trashnet.classifier import Classifier, classifier_file, load_classifier
+from app.answers import PhotoAnswer, in_words, rule_in_words
+from app.markup import STYLE, bars, confusion_table, plain
+from app.models import MAX_PHOTOS, answer_photo, class_names, heat_photo
+from app.results import (
+    Score,
+    confusion,
+    mistakes,
+    read_calibration,
+    read_history,
+    read_scores,
+    read_test_predictions,
+)
 from trashnet.errors import PipelineError
-from trashnet.gradcam import heat_map, lay_over
-from trashnet.metrics import SURE, read_predictions
-from trashnet.prediction import compared_models
-
-METRICS = Path("metrics")
-MAX_PHOTOS = 50
+from trashnet.images import ImageError
+from trashnet.prediction import PHOTO_SUFFIXES
 
 
 def main() -> None:
     """Show the page."""
     st.set_page_config(page_title="What waste is this?", layout="centered")
+    keep_uploads_in_memory()
+    st.html(STYLE)
     st.title("What waste is this?")
-    try:
-        comparison = read_comparison()
-        model = choose_model(comparison)
-        metrics = read_json(METRICS / f"{model}.json")
-        asking, quality, mistakes = st.tabs(["Ask", "How good is it?", "Its mistakes"])
-        with asking:
-            show_asking(model, metrics["calibration"])
-        with quality:
-            show_quality(model, metrics, comparison)
-        with mistakes:
+    with telling_errors():
+        scores = read_scores()
+        model = choose_model(scores)
+        show_tabs(model, scores[model])
+
+
+def show_tabs(model: str, score: Score) -> None:
+    """Show the open tab."""
+    asking, quality, mistaken = st.tabs(
+        ["Ask", "How good is it?", "Its mistakes"], key="tab", bind="query-params"
+    )
+    with asking, telling_errors():
+        # Always on the page, because Streamlit forgets the photos of an uploader that is not.
+        photos = take_photos()
+        if asking.open:
+            show_answers(model, photos)
+    with quality, telling_errors():
+        if quality.open:
+            show_quality(model, score)
+    with mistaken, telling_errors():
+        if mistaken.open:
             show_mistakes(model)
+
+
+def keep_uploads_in_memory() -> None:
+    """Let no photo touch the disk: beyond 1 MB the web server would use a nameless file."""
+    MultiPartParser.spool_max_size = st.get_option("server.maxUploadSize") * 2**20
+
+
+@contextmanager
+def telling_errors() -> Iterator[None]:
+    """Put the sentence that says what is missing where the rest of the page would be."""
+    try:
+        yield
     except PipelineError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
 
 
-def read_comparison() -> dict[str, Any]:
-    """Read the comparison's models, the best on validation first."""
-    compared_models()
-    models: dict[str, Any] = read_json(Path("reports/comparison.json"))["models"]
-    return models
-
-
-def choose_model(comparison: dict[str, Any]) -> str:
+def choose_model(scores: dict[str, Score]) -> str:
     """Let the person pick one of the models that the comparison lists."""
 
     def label(model: str) -> str:
-        row = comparison[model]
-        low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-        return f"{model}: {row['test_accuracy']:.1%} of test photos right ({low:.0%} to {high:.0%})"
+        score = scores[model]
+        return f"{model}: {score.accuracy:.1%} right [{100 * score.low:.0f} to {score.high:.0%}]"
 
-    return str(st.selectbox("Model, best on validation first", list(comparison), format_func=label))
+    return st.selectbox(
+        "Model",
+        list(scores),
+        format_func=label,
+        help="The best on validation first. In brackets the 95% interval of the share of test "
+        "photos that the model has right.",
+    )
 
 
-def show_asking(model: str, calibration: dict[str, Any]) -> None:
-    """Take photos and answer them."""
-    classifier, predict = load(model, changed_at(classifier_file(model)))
+def take_photos() -> list[Any]:
+    """Take photos from files and from the camera."""
     photos = st.file_uploader(
-        "Photos (JPEG or PNG)", type=["jpg", "jpeg", "png"], accept_multiple_files=True
+        "Photos (JPEG or PNG)",
+        type=[suffix.removeprefix(".") for suffix in sorted(PHOTO_SUFFIXES)],
+        accept_multiple_files=True,
     )
     if st.toggle("Use the camera") and (taken := st.camera_input("Take a photo")):
         photos = [taken, *photos]
+    return photos
+
+
+def show_answers(model: str, photos: list[Any]) -> None:
+    """Answer each photo, or say why it cannot be read."""
+    calibration = read_calibration(model)
+    names = class_names(model)  # loads the model while the person looks for a photo
     if len(photos) > MAX_PHOTOS:
         st.warning(f"The first {MAX_PHOTOS} of {len(photos)} photos are answered; send fewer.")
     for photo in photos[:MAX_PHOTOS]:
-        with st.container(border=True):
-            try:
-                answer = ask(
-                    predict, classifier.image_size, calibration["temperature"], photo.getvalue()
-                )
-            except PipelineError as error:
-                st.error(f"{photo.name}: {error}")
-                continue
-            show_answer(photo.name, answer, classifier, calibration["threshold"])
+        try:
+            answer = answer_photo(model, photo.getvalue(), calibration.temperature)
+        except ImageError as error:
+            st.error(plain(f"{photo.name}: {error}"))
+        else:
+            with st.container(border=True):
+                show_answer(model, names, photo, answer, calibration.threshold)
+    st.caption(f"{rule_in_words(calibration.threshold)} Photos stay in memory and are not kept.")
+
+
+def show_answer(
+    model: str, names: list[str], photo: Any, answer: PhotoAnswer, threshold: float
+) -> None:
+    """Show the answer in words, all classes as bars, and where in the photo the model saw it."""
+    best = names[int(np.argmax(answer.confidence))]
+    # On a phone the columns stand one below the other: first the answer.
+    left, right = st.columns(2, gap="medium")
+    left.subheader(plain(in_words(answer.confidence, names, threshold)))
+    left.html(bars(names, answer.confidence))
+    left.caption(plain(f"Before calibration: {best} {answer.probabilities.max():.1%}."))
+    right.image(
+        heat_photo(model, photo.getvalue(), answer, best),
+        caption=plain(f"{photo.name}. Orange: what speaks for {best}."),
+        alt=f"{photo.name}, orange where the model saw {best}",
+        width="stretch",
+    )
+
+
+def show_quality(model: str, score: Score) -> None:
+    """Show how good the model is on photos that it never saw."""
+    calibration = read_calibration(model)
+    predictions = read_test_predictions(model)
+    with st.container(horizontal=True, gap="large"):
+        st.metric("Test photos right", f"{score.accuracy:.1%}", width="content")
+        st.metric(
+            "Calibration error",
+            f"{calibration.error_after:.1%}",
+            help="How far confidence is from accuracy on the test photos, on average (expected "
+            f"calibration error, 15 bins); {calibration.error_before:.1%} before calibration.",
+            width="content",
+        )
     st.caption(
-        f'It says "not sure" below {calibration["threshold"]:.0%}: on validation, at least '
-        f"{SURE:.0%} of the answers above were right. Photos stay in memory and are not kept."
+        f"Right on {100 * score.low:.1f} to {score.high:.1%} of photos like the "
+        f"{len(predictions)} test photos (95% interval)."
     )
-
-
-def show_answer(name: str, answer: PhotoAnswer, classifier: Classifier, threshold: float) -> None:
-    """Show a photo with where the model looked, the answer in words and all classes as bars."""
-    best = int(np.argmax(answer.confidence))
-    left, right = st.columns(2)
-    heat = heat_map(classifier, answer.pixels, best)
-    left.image(lay_over(answer.photo, heat), caption=f"{name}; red: what spoke for the answer")
-    right.subheader(in_words(answer.confidence, classifier.class_names, threshold))
-    for number in np.argsort(-answer.confidence):
-        share = float(answer.confidence[number])
-        right.progress(share, text=f"{classifier.class_names[number]} {share:.1%}")
-
-
-def show_quality(model: str, metrics: dict[str, Any], comparison: dict[str, Any]) -> None:
-    """Show the model's figures from metrics/."""
-    row, calibration = comparison[model], metrics["calibration"]
-    columns = st.columns(3)
-    columns[0].metric("Test accuracy", f"{row['test_accuracy']:.1%}")
-    columns[1].metric(
-        "95% interval", f"{row['test_accuracy_low']:.1%} to {row['test_accuracy_high']:.1%}"
-    )
-    columns[2].metric("Calibration error", f"{calibration['test']['ece_after']:.1%}")
-    st.subheader("Confusion on the test photos")
-    predictions = read_predictions(METRICS / model / "predictions-test.csv")
-    st.dataframe(pd.crosstab(predictions["label"], predictions["predicted"]))
-    st.caption("Rows: what it was. Columns: what the model said.")
-    st.subheader("Learning curves")
-    history = pd.read_csv(METRICS / model / "history.csv").set_index("epoch")
-    st.line_chart(history[["accuracy", "val_accuracy"]], x_label="epoch", y_label="accuracy")
-    st.line_chart(history[["loss", "val_loss"]], x_label="epoch", y_label="loss (nats)")
+    st.subheader("What it takes for what")
+    st.html(confusion_table(confusion(predictions)))
+    st.caption("Rows: what the test photos show. Columns: the answer.")
+    st.subheader("How it learned")
+    history = read_history(model)
+    for quantity, unit in {"accuracy": "accuracy", "loss": "loss (nats)"}.items():
+        st.line_chart(
+            history[[f"training {quantity}", f"validation {quantity}"]],
+            x_label="epoch",
+            y_label=unit,
+            color=["#b4532a", "#2f6f4f"],
+            height=240,
+            alt=f"{quantity} of {model} by epoch, in training and on validation",
+        )
 
 
 def show_mistakes(model: str) -> None:
     """Let the person walk through the test photos that the model gets wrong."""
-    predictions = read_predictions(METRICS / model / "predictions-test.csv")
-    wrong = predictions[predictions["label"] != predictions["predicted"]]
+    predictions = read_test_predictions(model)
+    wrong = mistakes(predictions)
     if wrong.empty:
         st.success(f"{model} has all {len(predictions)} test photos right.")
         return
-    st.write(f"{len(wrong)} of {len(predictions)} test photos.")
-    number = int(st.number_input("Mistake", 1, len(wrong), help="Arrow keys go on and back."))
-    row = wrong.iloc[number - 1]
-    st.subheader(f"{row['label']}, taken for {row['predicted']}")
-    if Path(row["path"]).is_file():
-        st.image(row["path"], caption=row["path"])
-    else:
-        st.info(f"{row['path']} is not here; `dvc pull` or `dvc repro prepare` brings it.")
-    shares = row.filter(like="p_").astype(float).rename(lambda name: name.removeprefix("p_"))
-    st.bar_chart(shares, horizontal=True, color="#2f6f4f", y_label="probability before calibration")
+    st.write(f"{len(wrong)} of {len(predictions)} test photos, the surest mistake first.")
+    number = st.pagination(len(wrong), key=f"mistake of {model}")
+    mistake = wrong.iloc[number - 1]
+    path, label, predicted = Path(mistake["path"]), mistake["label"], mistake["predicted"]
+    if not path.is_file():
+        raise PipelineError(f"{path} is not here; `dvc pull` or `dvc repro prepare` brings it.")
 
-
-@st.cache_resource(max_entries=3, show_spinner="Loading the model")
-def load(model: str, _changed: int) -> tuple[Classifier, Callable[[np.ndarray], np.ndarray]]:
-    """Load a model once, and again after it was trained again."""
-    classifier = load_classifier(classifier_file(model))
-    return classifier, classifier.predictor()
-
-
-def changed_at(path: Path) -> int:
-    """Return when a file was last written, 0 where there is none; loading it says so."""
-    return path.stat().st_mtime_ns if path.exists() else 0
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that the pipeline wrote."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise PipelineError(f"{path} is missing or damaged; run `dvc repro`.") from None
-    return content
+    st.subheader(plain(f"This is {label}, taken for {predicted}."))
+    content = path.read_bytes()
+    answer = answer_photo(model, content, read_calibration(model).temperature)
+    photo, for_answer, for_label = st.columns(3)
+    photo.image(answer.photo, caption=plain(path.name), alt=path.name, width="stretch")
+    for column, name in ((for_answer, predicted), (for_label, label)):
+        column.image(
+            heat_photo(model, content, answer, name),
+            caption=plain(f"Orange: what speaks for {name}."),
+            alt=f"the same photo, orange where the model saw {name}",
+            width="stretch",
+        )
+    st.html(bars(class_names(model), answer.confidence))
 
 
 main()

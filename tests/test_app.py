@@ -1,257 +1,421 @@
-"""The app: what it answers, offers and says of bad input, in a real browser too."""
+"""The app: what it answers, what it offers, and what a person sees when something is wrong."""
 
-import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 from PIL import Image
-from playwright.sync_api import FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
+from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
-from app.answers import ask, in_words
-from trashnet.classifier import Classifier, assemble, build_head, save_classifier
-from trashnet.gradcam import heat_map, lay_over
-from trashnet.images import ImageError, load_pixels
-from trashnet.metrics import apply_temperature
+from app.answers import ask, in_words, percent, rule_in_words
+from app.markup import bars, confusion_table, plain
+from app.results import confusion, mistakes
+from trashnet.classifier import Classifier, assemble, load_classifier, save_classifier
+from trashnet.files import write_json
+from trashnet.images import load_batches
+from trashnet.metrics import predictions_table, read_predictions, write_predictions
 from trashnet.networks import Network
 
 REPOSITORY = Path(__file__).parents[1]
-APP = REPOSITORY / "app/main.py"
-IMAGE_SIZE = (24, 32)
-CLASSES = ["blue", "green", "red"]
+APP = REPOSITORY / "app" / "main.py"
+IMAGE_SIZE = (12, 16)
+CLASSES = ["blue_bin", "<green>", "red"]
+CALIBRATION = {
+    "temperature": 2.0,
+    "threshold": 0.6,
+    "test": {"ece_before": 0.04, "ece_after": 0.03},
+}
 BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def color_classifier() -> Classifier:
-    """Return a model built as the pipeline builds them, that says which colour a photo has."""
+def color_classifier(sharpness: float) -> Classifier:
+    """Return a model, of a trunk, tail and head, that says which colour a photo mostly has."""
     pixels = keras.Input((*IMAGE_SIZE, 3))
-    trunk = keras.Model(pixels, keras.layers.AveragePooling2D(4)(pixels), name="trunk")
-    cut = keras.Input(trunk.output_shape[1:])
-    tail = keras.Model(cut, keras.layers.Rescaling(1 / 255)(cut), name="tail")
-    head = build_head(np.random.default_rng(0).random((50, 3)), [], 0.0, 3)
-    head.get_layer("logits").set_weights([np.eye(3)[::-1] * 4, np.zeros(3)])
+    trunk = keras.Model(pixels, keras.layers.Rescaling(sharpness / 255)(pixels), name="trunk")
+    activations = keras.Input((*IMAGE_SIZE, 3))
+    tail = keras.Model(activations, keras.layers.ReLU()(activations), name="tail")
+    pooled = keras.Input((3,))
+    logits = keras.layers.Dense(3, use_bias=False)
+    head = keras.Model(pooled, logits(pooled), name="head")
+    logits.set_weights([np.eye(3)[::-1]])
     return Classifier(assemble(Network(trunk, tail), head), CLASSES)
 
 
-def write_run(folder: Path) -> None:
-    """Write what `dvc repro` leaves of a comparison of two models."""
-    rows = {}
-    for model, accuracy in {"MobileNetV2": 0.9, "MobileNet": 0.8}.items():
-        save_classifier(color_classifier(), folder / f"models/{model}.keras")
-        (folder / f"metrics/{model}").mkdir(parents=True)
-        rows[model] = {
-            "test_accuracy": accuracy,
-            "test_accuracy_low": accuracy - 0.05,
-            "test_accuracy_high": accuracy + 0.05,
-        }
-        calibration = {"temperature": 2.0, "threshold": 0.6, "test": {"ece_after": 0.03}}
-        metrics = json.dumps({"calibration": calibration})
-        (folder / f"metrics/{model}.json").write_text(metrics)
-        table = pd.DataFrame(
-            {
-                "path": ["data/images/red/1.jpg", "data/images/blue/1.jpg"],
-                "label": ["red", "blue"],
-                "predicted": ["red", "green"],
-                **{f"p_{name}": [0.2, 0.4] for name in CLASSES},
-            }
-        )
-        table.to_csv(folder / f"metrics/{model}/predictions-test.csv", index=False)
-        history = "epoch,phase,loss,accuracy,val_loss,val_accuracy\n1,initial,1,0.5,1,0.5\n"
-        (folder / f"metrics/{model}/history.csv").write_text(history)
-    (folder / "reports").mkdir()
-    (folder / "reports/comparison.json").write_text(json.dumps({"models": rows}))
+def photo(color: str, size: tuple[int, int] = (40, 30)) -> bytes:
+    content = BytesIO()
+    Image.new("RGB", size, color).save(content, "PNG")
+    return content.getvalue()
 
 
-def photo_of(color: str, size: tuple[int, int] = (64, 48)) -> bytes:
-    buffer = BytesIO()
-    Image.new("RGB", size, color).save(buffer, "PNG")
-    return buffer.getvalue()
+def write_results(model: str, classifier: Classifier) -> None:
+    """Write what `train` and `evaluate` write of a model, on the photos in data/images."""
+    save_classifier(classifier, Path(f"models/{model}.keras"))
+    write_json(f"metrics/{model}.json", {"calibration": CALIBRATION})
+    paths = sorted(Path("data/images").rglob("*.png"))
+    (pixels,) = load_batches(paths, IMAGE_SIZE, 32)
+    labels = [path.parent.name for path in paths]
+    table = predictions_table(paths, labels, classifier.predictor()(pixels), CLASSES)
+    Path("metrics", model).mkdir()
+    write_predictions(f"metrics/{model}/predictions-test.csv", table)
+    Path(f"metrics/{model}/history.csv").write_text(
+        "epoch,phase,loss,accuracy,val_loss,val_accuracy\n"
+        "1,initial,1.0,0.5,1.1,0.4\n2,initial,0.6,0.7,0.8,0.6\n3,fine_tune,0.4,0.8,0.6,0.7\n"
+    )
 
 
-def test_answer_is_that_of_evaluate(tmp_path: Path) -> None:
-    """The same loader, the same model: the same probabilities, calibrated only for showing."""
-    random = np.random.default_rng(0)
-    noise = Image.fromarray(random.integers(0, 256, (90, 120, 3), np.uint8))
-    noise.save(tmp_path / "photo.jpg")
-    predict = color_classifier().predictor()
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in a folder with a comparison of two models; a third is left from an earlier run."""
+    monkeypatch.chdir(tmp_path)
+    shown = {"blue_bin": ["blue", "teal"], "<green>": ["lime"], "red": ["red", "navy", "maroon"]}
+    for label, colors in shown.items():
+        Path("data/images", label).mkdir(parents=True)
+        for color in colors:
+            Path("data/images", label, f"{color}.png").write_bytes(photo(color))
+    for model, sharpness in {"MobileNetV2": 10, "MobileNet": 4, "ResNet101V2": 1}.items():
+        write_results(model, color_classifier(sharpness))
+    score = {"test_accuracy": 0.833333, "test_accuracy_low": 0.41, "test_accuracy_high": 0.97}
+    write_json("reports/comparison.json", {"models": {"MobileNetV2": score, "MobileNet": score}})
+    return tmp_path
 
-    answer = ask(predict, IMAGE_SIZE, 2.0, (tmp_path / "photo.jpg").read_bytes())
 
-    expected = predict(load_pixels(tmp_path / "photo.jpg", IMAGE_SIZE)[None])
-    np.testing.assert_array_equal(answer.probabilities, expected[0])
-    np.testing.assert_allclose(answer.confidence, apply_temperature(expected, 2.0)[0])
+def run_app(tab: str = "Ask") -> AppTest:
+    st.cache_resource.clear()
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.query_params["tab"] = tab
+    return app.run()
+
+
+def upload(app: AppTest, name: str, content: bytes) -> AppTest:
+    app.file_uploader[0].upload(name, content, "image/png")
+    return app.run()
+
+
+def errors(app: AppTest) -> list[str]:
+    """Return the sentences as people read them, after looking for stack traces."""
+    assert not app.exception
+    return [re.sub(r"\\(.)", r"\1", error.value) for error in app.error]
+
+
+def test_without_a_trained_model_it_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    (sentence,) = errors(run_app())
+
+    assert sentence == (
+        "There is no reports/comparison.json, so no model was trained here yet; run `dvc repro`."
+    )
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("missing", "tab", "expected"),
     [
-        (b"hello", "neither a JPEG nor a PNG"),
-        (photo_of("red")[:60], "cannot be decoded"),
-        (photo_of("red", (9000, 8000)), "million pixels; scale it down"),
+        ("models/MobileNetV2.keras", "Ask", "no model at models/MobileNetV2.keras; train it"),
+        ("metrics/MobileNetV2.json", "Ask", "MobileNetV2.json is missing or damaged; run"),
+        ("metrics/MobileNetV2/history.csv", "How good is it?", "history.csv is missing"),
+        ("metrics/MobileNetV2/predictions-test.csv", "Its mistakes", "test.csv is missing; run"),
+        ("data/images", "Its mistakes", "is not here; `dvc pull`"),
     ],
 )
-def test_bad_photos_are_a_sentence(content: bytes, sentence: str) -> None:
-    with pytest.raises(ImageError, match=sentence):
-        ask(color_classifier().predictor(), IMAGE_SIZE, 1.0, content)
+def test_what_is_missing_is_named(trained: Path, missing: str, tab: str, expected: str) -> None:
+    gone = trained / missing
+    gone.rename(trained / "elsewhere")
+
+    (sentence,) = errors(run_app(tab))
+
+    assert expected in sentence
 
 
-def test_large_photos_are_shown_small() -> None:
-    predict = color_classifier().predictor()
+def test_metrics_of_a_version_without_calibration_are_told(trained: Path) -> None:
+    write_json("metrics/MobileNetV2.json", {"test": {}})
 
-    answer = ask(predict, IMAGE_SIZE, 1.0, photo_of("red", (4000, 3000)))
+    (sentence,) = errors(run_app())
+
+    assert sentence.endswith("has no calibration; run `dvc repro evaluate@MobileNetV2`.")
+
+
+def test_picker_lists_the_models_of_the_comparison_only(trained: Path) -> None:
+    app = run_app()
+
+    assert app.selectbox[0].options == [
+        "MobileNetV2: 83.3% right [41 to 97%]",
+        "MobileNet: 83.3% right [41 to 97%]",
+    ]
+
+
+def test_answer_of_every_test_photo_is_that_of_evaluate(trained: Path) -> None:
+    classifier = load_classifier(Path("models/MobileNetV2.keras"))
+    predict = classifier.predictor()
+    predictions = read_predictions("metrics/MobileNetV2/predictions-test.csv")
+
+    for _, row in predictions.iterrows():
+        answer = ask(predict, classifier.image_size, 2.0, Path(row["path"]).read_bytes())
+
+        assert CLASSES[int(answer.confidence.argmax())] == row["predicted"]
+        expected = [row[f"p_{name}"] for name in CLASSES]
+        assert answer.probabilities == pytest.approx(expected, abs=1e-6)
+
+
+def test_photo_is_answered_in_words_with_its_calibrated_probability(trained: Path) -> None:
+    app = upload(run_app(), "mine.png", photo("blue"))
+
+    # Logits 10, 0, 0 at temperature 2.
+    sure = np.exp(5) / (np.exp(5) + 2)
+    assert not errors(app)
+    assert app.subheader[0].value == plain(f"This is blue_bin ({sure:.0%} sure).")
+    assert app.caption[0].value == plain("Before calibration: blue_bin 100.0%.")
+
+
+def test_photo_between_two_classes_is_not_sure(trained: Path) -> None:
+    app = upload(run_app(), "mine.png", photo("yellow"))
+
+    assert app.subheader[0].value.startswith("Not sure\\. Perhaps \\<green\\>")
+
+
+def test_another_model_answers_the_same_photo(trained: Path) -> None:
+    app = upload(run_app(), "mine.png", photo("blue"))
+    before = app.subheader[0].value
+
+    app.selectbox[0].select("MobileNet").run()
+
+    sure = np.exp(2) / (np.exp(2) + 2)
+    assert not errors(app)
+    assert app.subheader[0].value == plain(f"This is blue_bin ({sure:.0%} sure).") != before
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(b"hello", "is neither a JPEG nor a PNG image", id="text"),
+        pytest.param(b"", "is neither a JPEG nor a PNG image", id="empty"),
+        pytest.param(photo("red")[:60], "cannot be decoded in full", id="cut short"),
+        pytest.param(photo("red", (8001, 8000)), "has more than 64 million pixels", id="huge"),
+    ],
+)
+def test_bad_photo_is_told_and_the_others_are_answered(
+    trained: Path, content: bytes, expected: str
+) -> None:
+    app = run_app()
+    app.file_uploader[0].upload("holiday_1.jpg", content).upload("mine.png", photo("red"))
+    app.run()
+
+    (sentence,) = errors(app)
+    assert sentence.startswith("holiday_1.jpg: The file ")
+    assert expected in sentence
+    assert [heading.value[:11] for heading in app.subheader] == ["This is red"]
+
+
+def test_photo_of_fifty_megapixels_is_answered(trained: Path) -> None:
+    app = upload(run_app(), "large.png", photo("red", (8660, 5774)))
+
+    assert not errors(app)
+    assert app.subheader[0].value.startswith("This is red")
+
+
+def test_large_photo_is_shown_small() -> None:
+    answer = ask(color_classifier(1).predictor(), IMAGE_SIZE, 1.0, photo("red", (4000, 3000)))
 
     assert answer.photo.size == (640, 480)
 
 
-def test_below_the_threshold_it_is_not_sure() -> None:
-    confidence = np.array([0.3, 0.1, 0.6])
+def test_model_that_was_trained_again_answers_anew(trained: Path) -> None:
+    app = upload(run_app(), "mine.png", photo("blue"))
+    before = app.subheader[0].value
 
-    assert in_words(confidence, CLASSES, 0.6) == "This is red (60% sure)."
-    assert in_words(np.array([0.0, 0.0, 1.0]), CLASSES, 0.6) == "This is red (99% sure)."
-    assert in_words(confidence, CLASSES, 0.61) == "Not sure. Perhaps red (60%), perhaps blue (30%)."
+    save_classifier(color_classifier(3), Path("models/MobileNetV2.keras"))
+    os.utime("models/MobileNetV2.keras", ns=(1, 1))
+    app.run()
 
-
-def test_heat_is_where_the_class_is() -> None:
-    pixels = np.zeros((*IMAGE_SIZE, 3), np.uint8)
-    pixels[:8, 24:, 0] = 255
-
-    heat = heat_map(color_classifier(), pixels, CLASSES.index("red"))
-
-    assert heat.shape == (6, 8)
-    assert heat.max() == 1
-    assert heat[:2, 6:].min() == 1
-    assert heat[2:].max() == 0
+    assert app.subheader[0].value != before
 
 
-def test_heat_map_colours_hot_places_alone() -> None:
-    heat = np.zeros((2, 2))
-    heat[0, 0] = 1
-    laid = np.asarray(lay_over(Image.new("RGB", (40, 40), (0, 0, 90)), heat))
+def test_quality_comes_from_the_metrics(trained: Path) -> None:
+    app = run_app("How good is it?")
 
-    assert laid[0, 0, 0] > 100
-    assert laid[39, 39].tolist() == [0, 0, 90]
-
-
-def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.chdir(folder)
-    return AppTest.from_file(str(APP), default_timeout=60).run()
+    assert not errors(app)
+    assert [metric.value for metric in app.metric] == ["83.3%", "3.0%"]
+    assert app.caption[0].value.startswith("Right on 41.0 to 97.0% of photos like the 6 test")
+    (table,) = (html.value for html in app.html if "<table" in html.value)
+    assert re.findall(r">(\d)</td>", table) == ["2", "1", "1", "2"]
 
 
-def test_before_training_it_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_address_of_no_tab_shows_the_first(trained: Path) -> None:
+    app = upload(run_app("nonsense"), "mine.png", photo("red"))
+
+    assert not errors(app)
+    assert app.subheader[0].value.startswith("This is red")
+
+
+def test_mistakes_are_shown_one_by_one(trained: Path) -> None:
+    app = run_app("Its mistakes")
+    assert not errors(app)
+    assert app.markdown[0].value == "1 of 6 test photos, the surest mistake first."
+    assert app.subheader[0].value == plain("This is red, taken for blue_bin.")
+
+
+def test_uploads_are_limited_and_stay_in_memory(trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+
+    upload(run_app(), "mine.png", photo("blue"))
+
+    limit = st.get_option("server.maxUploadSize")
+    assert MultiPartParser.spool_max_size == limit * 2**20
+    assert sorted(trained.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("confidence", "threshold", "expected"),
+    [
+        ([0.2, 0.1, 0.7], 0.7, "This is red (70% sure)."),
+        ([0.2, 0.1, 0.7], 0.71, "Not sure. Perhaps red (70%), perhaps blue_bin (20%)."),
+        ([0.0, 0.0, 1.0], 1.0, "This is red (over 99% sure)."),
+    ],
+)
+def test_threshold_belongs_to_the_sure_answers(
+    confidence: list[float], threshold: float, expected: str
 ) -> None:
-    page = start(tmp_path, monkeypatch)
-
-    assert not page.exception
-    assert "no model was trained here yet; run `dvc repro`" in page.error[0].value
+    assert in_words(np.array(confidence), CLASSES, threshold) == expected
 
 
-def test_a_missing_model_file_is_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_run(tmp_path)
-    (tmp_path / "models/MobileNetV2.keras").unlink()
-
-    page = start(tmp_path, monkeypatch)
-
-    assert not page.exception
-    assert "no model at models/MobileNetV2.keras" in page.error[0].value
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(0.0, "Every photo is answered"), (0.612, "Below 61%"), (1.0, "Hardly any photo")],
+)
+def test_rule_is_stated(threshold: float, expected: str) -> None:
+    assert rule_in_words(threshold).startswith(expected)
 
 
-def test_it_offers_the_models_of_the_comparison_with_their_intervals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_run(tmp_path)
-    shutil.copy(tmp_path / "models/MobileNet.keras", tmp_path / "models/ResNet101V2.keras")
-
-    page = start(tmp_path, monkeypatch)
-
-    assert not page.exception
-    assert page.selectbox[0].options == [
-        "MobileNetV2: 90.0% of test photos right (85% to 95%)",
-        "MobileNet: 80.0% of test photos right (75% to 85%)",
-    ]
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(1.0, "over 99%"), (0.99, "99%"), (0.5, "50%"), (0.01, "1%"), (0.0, "under 1%")],
+)
+def test_percentage_never_claims_certainty(share: float, expected: str) -> None:
+    assert percent(share) == expected
 
 
-def test_it_walks_through_the_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run(tmp_path)
+def test_markup_escapes_names() -> None:
+    counts = pd.DataFrame([[3, 0], [1, 2]], ["<a>", "b"], ["<a>", "b"])
 
-    page = start(tmp_path, monkeypatch)
+    assert plain("a_b*") == r"a\_b\*"
+    markup = bars(["<a>", "b"], np.array([0.5, 0.5])) + confusion_table(counts)
+    assert "<a>" not in markup
+    assert markup.count("&lt;a&gt;") == 3
 
-    assert "blue, taken for green" in [heading.value for heading in page.subheader]
+
+def test_confusion_has_a_column_for_a_class_that_is_never_predicted() -> None:
+    predictions = pd.DataFrame(
+        {"label": ["b", "a"], "predicted": ["a", "a"], "p_a": [0.6, 0.7], "p_b": [0.4, 0.3]}
+    )
+
+    assert confusion(predictions).to_numpy().tolist() == [[1, 0], [1, 0]]
+
+
+def test_surest_mistake_comes_first() -> None:
+    predictions = pd.DataFrame(
+        {
+            "path": ["x", "y", "z"],
+            "label": ["b", "a", "b"],
+            "predicted": ["a", "a", "a"],
+            "p_a": [0.6, 0.7, 0.9],
+            "p_b": [0.4, 0.3, 0.1],
+        }
+    )
+
+    assert mistakes(predictions)["path"].tolist() == ["z", "x"]
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """Serve the app on a run of two models."""
-    write_run(tmp_path)
+def address(trained: Path) -> Iterator[str]:
+    """Start the app as people do; yield where it is."""
+    (trained / ".streamlit").symlink_to(REPOSITORY / ".streamlit")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    shutil.copytree(REPOSITORY / ".streamlit", tmp_path / ".streamlit")
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
-    with subprocess.Popen(
-        [*command, "--server.address", "127.0.0.1"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        wait_for(port)
-        yield f"http://127.0.0.1:{port}"
+    with (trained / "app.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=trained, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://localhost:{port}/_stcore/health", server)
+        yield f"http://localhost:{port}"
+    finally:
         server.terminate()
+        server.wait()
 
 
-def wait_for(port: int) -> None:
-    for _ in range(120):
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.5)
-    pytest.fail(f"the app does not answer on port {port}")
+def wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urlopen(url, timeout=5):  # noqa: S310
+                return
+        except URLError:
+            time.sleep(0.1)
+    raise AssertionError(Path("app.log").read_text())
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        # Chromium's sandbox refuses root, as whom containers run; it only opens our own page.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
+        yield page
+        browser.close()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER TEST: chromium is not on this machine")
-@pytest.mark.parametrize("width", [1200, 390])
-def test_a_person_asks_in_a_browser(width: int, address: str, tmp_path: Path) -> None:
-    pictures = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.goto(address)
+@pytest.mark.parametrize(("width", "height"), [(1100, 900), (390, 844)])
+def test_person_finds_the_way_in_a_browser(
+    address: str, page: Page, tmp_path: Path, width: int, height: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(address)
+    files = page.locator("input[type=file]")
 
-        upload(page, {"red.png": photo_of("red"), "broken.png": photo_of("red")[:60]})
-        expect(page.get_by_role("heading", name="This is red")).to_be_visible(timeout=60_000)
-        page.wait_for_function("document.querySelector('img')?.naturalWidth > 0")
-        expect(page.get_by_text("broken.png: The file cannot be decoded")).to_be_visible()
-        page.screenshot(path=pictures / f"answer-{width}.png", full_page=True)
+    files.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo("blue")})
+    expect(page.get_by_role("heading", name="This is blue_bin (99% sure).")).to_be_visible()
+    expect(page.get_by_role("img", name="orange where the model saw blue_bin")).to_be_visible()
+    page.screenshot(path=tmp_path / f"{width}-answer.png")
 
-        page.get_by_role("combobox").press("ArrowDown")
-        page.get_by_role("option", name="MobileNet: 80.0%").click()
-        page.get_by_role("tab", name="How good is it?").press("Enter")
-        expect(page.get_by_text("75.0% to 85.0%")).to_be_visible(timeout=30_000)
-        page.screenshot(path=pictures / f"quality-{width}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        browser.close()
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="MobileNet:").click()
+    expect(page.get_by_role("heading", name="This is blue_bin (79% sure).")).to_be_visible()
 
+    files.set_input_files({"name": "b.jpg", "mimeType": "image/jpeg", "buffer": b"no photo"})
+    expect(page.get_by_text("b.jpg: The file is neither a JPEG nor a PNG")).to_be_visible()
+    page.screenshot(path=tmp_path / f"{width}-broken.png")
 
-def upload(page: Page, files: dict[str, bytes]) -> None:
-    chooser = page.locator("input[type=file]").first
-    chooser.wait_for(state="attached", timeout=60_000)
-    payloads: list[FilePayload] = [
-        {"name": name, "mimeType": "image/png", "buffer": content}
-        for name, content in files.items()
-    ]
-    chooser.set_input_files(payloads)
+    page.get_by_role("tab", name="How good is it?").click()
+    expect(page.get_by_role("rowheader", name="<green>")).to_be_visible()
+    expect(page.get_by_text("validation loss", exact=True)).to_be_visible()
+    page.screenshot(path=tmp_path / f"{width}-quality.png")
+
+    page.get_by_role("tab", name="How good is it?").press("ArrowRight")
+    expect(page.get_by_role("heading", name="This is red, taken for blue_bin.")).to_be_visible()
+    page.screenshot(path=tmp_path / f"{width}-mistakes.png")
+
+    page.get_by_role("tab", name="Ask").click()
+    expect(page.get_by_role("heading", name="This is blue_bin (79% sure).")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

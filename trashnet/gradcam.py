@@ -7,6 +7,10 @@ from PIL import Image
 
 from trashnet.classifier import Classifier
 
+HOT = (226, 84, 20)
+STRONGEST = 190
+"""How far, of 255, the hottest place is coloured: the photo has to be seen below."""
+
 
 def heat_map(classifier: Classifier, pixels: np.ndarray, class_number: int) -> np.ndarray:
     """Return how much each place speaks for a class: Grad-CAM (Selvaraju et al. 2017, ICCV).
@@ -40,8 +44,18 @@ def heat_map(classifier: Classifier, pixels: np.ndarray, class_number: int) -> n
 
 
 def lay_over(photo: Image.Image, heat: np.ndarray) -> Image.Image:
-    """Colour a photo red where the heat is high and leave it as it is where there is none."""
-    mask = Image.fromarray((heat * 160).astype(np.uint8)).resize(
-        photo.size, Image.Resampling.BICUBIC
-    )
-    return Image.composite(Image.new("RGB", photo.size, (220, 50, 30)), photo, mask)
+    """Turn a photo grey and colour it where the heat is high.
+
+    Grey, because a colour on the like colour of a can would not be seen.
+
+    Parameters
+    ----------
+    photo : PIL.Image.Image
+        Mode RGB, any size.
+    heat : float array, shape (h, w)
+        In [0, 1].
+    """
+    grey = photo.convert("L").convert("RGB")
+    coarse = Image.fromarray((heat * STRONGEST).astype(np.uint8))
+    mask = coarse.resize(photo.size, Image.Resampling.BICUBIC)
+    return Image.composite(Image.new("RGB", photo.size, HOT), grey, mask)

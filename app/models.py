@@ -1,0 +1,73 @@
+"""The trained models, loaded once and asked once a photo. Nothing here is written to disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from app.answers import PhotoAnswer, ask
+
+if TYPE_CHECKING:
+    from trashnet.classifier import Classifier
+
+MAX_PHOTOS = 50
+"""Answered at a time, and remembered for the time that the page is open."""
+
+
+def answer_photo(model: str, content: bytes, temperature: float) -> PhotoAnswer:
+    """Answer a photo: see `app.answers.ask`.
+
+    Raises
+    ------
+    PipelineError
+        If there is no such model, or the bytes are no usable photo.
+    """
+    return _answer(model, _version(model), content, temperature)
+
+
+def heat_photo(model: str, content: bytes, answer: PhotoAnswer, class_name: str) -> Image.Image:
+    """Return the photo grey, with the places orange that speak for a class.
+
+    `content` only says which photo `answer` is of.
+    """
+    return _heat(model, _version(model), content, class_name, answer)
+
+
+def class_names(model: str) -> list[str]:
+    """Return the class of each probability."""
+    return _load(model, _version(model))[0].class_names
+
+
+def _version(model: str) -> int:
+    """Return what changes when the model is trained again, 0 where there is none."""
+    file = Path("models", f"{model}.keras")
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the model")
+def _load(model: str, version: int) -> "tuple[Classifier, Callable[[np.ndarray], np.ndarray]]":
+    # TensorFlow takes seconds to import: the page is there before it.
+    from trashnet.classifier import classifier_file, load_classifier  # noqa: PLC0415
+
+    classifier = load_classifier(classifier_file(model))
+    return classifier, classifier.predictor()
+
+
+@st.cache_data(scope="session", max_entries=MAX_PHOTOS, show_spinner="Looking at the photo")
+def _answer(model: str, version: int, content: bytes, temperature: float) -> PhotoAnswer:
+    classifier, predict = _load(model, version)
+    return ask(predict, classifier.image_size, temperature, content)
+
+
+@st.cache_data(scope="session", max_entries=MAX_PHOTOS, show_spinner="Looking at the photo")
+def _heat(
+    model: str, version: int, content: bytes, class_name: str, _answer: PhotoAnswer
+) -> Image.Image:
+    from trashnet.gradcam import heat_map, lay_over  # noqa: PLC0415
+
+    classifier, _ = _load(model, version)
+    number = classifier.class_names.index(class_name)
+    return lay_over(_answer.photo, heat_map(classifier, _answer.pixels, number))

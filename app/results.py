@@ -1,0 +1,134 @@
+"""What the pipeline wrote about its models, as the app shows it."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from trashnet.errors import PipelineError
+from trashnet.metrics import read_predictions
+from trashnet.prediction import COMPARISON, compared_models
+
+METRICS = Path("metrics")
+
+
+class Score(NamedTuple):
+    """A model's share of right answers on the test photos, with its 95% interval."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
+class Calibration(NamedTuple):
+    """What `evaluate` found out about a model's confidence.
+
+    Attributes
+    ----------
+    temperature : float
+        For `trashnet.metrics.apply_temperature`.
+    threshold : float
+        The calibrated confidence from which on an answer is given.
+    error_before, error_after : float
+        Expected calibration error on the test photos without and with the temperature.
+    """
+
+    temperature: float
+    threshold: float
+    error_before: float
+    error_after: float
+
+
+def read_scores() -> dict[str, Score]:
+    """Read the comparison's models, the best on validation first.
+
+    Raises
+    ------
+    PipelineError
+        If nothing was trained yet, or the comparison is of another version.
+    """
+    models = compared_models()
+    rows = read_json(COMPARISON)["models"]
+    columns = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
+    try:
+        return {model: Score(*(rows[model][column] for column in columns)) for model in models}
+    except KeyError as lacking:
+        raise PipelineError(f"{COMPARISON} lacks {lacking}; run `dvc repro compare -f`.") from None
+
+
+def read_calibration(model: str) -> Calibration:
+    """Read how a model's probabilities become its confidence.
+
+    Raises
+    ------
+    PipelineError
+        If `evaluate` did not write it, as versions without calibration did not.
+    """
+    path = METRICS / f"{model}.json"
+    try:
+        written = read_json(path)["calibration"]
+        return Calibration(
+            written["temperature"],
+            written["threshold"],
+            written["test"]["ece_before"],
+            written["test"]["ece_after"],
+        )
+    except KeyError:
+        raise PipelineError(
+            f"{path} has no calibration; run `dvc repro evaluate@{model}`."
+        ) from None
+
+
+def read_test_predictions(model: str) -> pd.DataFrame:
+    """Read the model's answers on the test photos: see `trashnet.metrics.predictions_table`."""
+    return read_predictions(METRICS / model / "predictions-test.csv")
+
+
+def read_history(model: str) -> pd.DataFrame:
+    """Read a model's learning curves, one row an epoch.
+
+    Returns
+    -------
+    DataFrame
+        Index epoch; columns accuracy and loss, each for training and validation.
+    """
+    path = METRICS / model / "history.csv"
+    names = {
+        "accuracy": "training accuracy",
+        "val_accuracy": "validation accuracy",
+        "loss": "training loss",
+        "val_loss": "validation loss",
+    }
+    try:
+        return pd.read_csv(path, index_col="epoch")[list(names)].rename(columns=names)
+    except (OSError, ValueError, KeyError):
+        raise PipelineError(f"{path} is missing or damaged; run `dvc repro`.") from None
+
+
+def probabilities(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the uncalibrated probabilities of a predictions table, one column a class."""
+    return predictions.filter(regex="^p_").rename(columns=lambda name: name.removeprefix("p_"))
+
+
+def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Count the test photos: rows are what they show, columns what the model says."""
+    names = list(probabilities(predictions))
+    counts = pd.crosstab(predictions["label"], predictions["predicted"])
+    return counts.reindex(index=names, columns=names, fill_value=0)
+
+
+def mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows where the model is wrong, the surest first: there is most to learn."""
+    wrong = predictions[predictions["label"] != predictions["predicted"]]
+    surest = probabilities(wrong).max(axis=1).sort_values(ascending=False, kind="stable")
+    return wrong.loc[surest.index].reset_index(drop=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that the pipeline wrote."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise PipelineError(f"{path} is missing or damaged; run `dvc repro`.") from None
+    return content
