@@ -1,5 +1,6 @@
 """Train a head on the frozen backbone, then fine-tune the backbone's last layers with it."""
 
+import hashlib
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +18,17 @@ from trashnet.classifier import (
     join_tail_and_head,
     save_classifier,
 )
-from trashnet.dataset import class_names, read_splits
-from trashnet.features import WEIGHTS, features_folder, open_features
+from trashnet.dataset import SPLITS, class_names, read_splits
+from trashnet.features import PHOTOS, POOLED, WEIGHTS, features_folder, open_features
 from trashnet.files import atomic_file, write_json
-from trashnet.networks import Network, build_backbone, cut_network
+from trashnet.networks import Network, build_backbone, cut_network, multiply_in_bfloat16
 from trashnet.params import FineTune, Initial, Params, load_params
 from trashnet.progress import progress_bar
+from trashnet.resumable import ResumableEarlyStopping, StateFile
 from trashnet.stage import log, run_model_stage
+
+STATE = Path(".training")
+"""Where fits keep their state while they run: not an output, so DVC leaves it alone."""
 
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -125,22 +130,28 @@ def main(model: str) -> None:
         head, *train_and_val_batches(features.pooled, splits, classes, params), "initial", params
     )
     phases = [initial]
+    state = state_file(model, params)
     if params.fine_tune.epochs > 0:
-        end = join_tail_and_head(network.tail, head)
+        fast = params.precision == "bfloat16"
+        tail = multiply_in_bfloat16(network.tail) if fast else network.tail
+        end = join_tail_and_head(tail, head)
         before = end.get_weights()
         batches = train_and_val_batches(features.trunk, splits, classes, params)
-        fine_tune = fit(end, *batches, "fine_tune", params)
+        fine_tune = fit(end, *batches, "fine_tune", params, state)
         phases.append(fine_tune)
         if beats(fine_tune, initial, params.early_stopping.monitor):
             kept = fine_tune
         else:
             end.set_weights(before)
+        network.tail.set_weights(tail.get_weights())
 
     classifier = Classifier(assemble(network, head), classes)
-    save_classifier(classifier, classifier_file(model))
+    file = classifier_file(model)
+    save_classifier(classifier, file)
     folder = Path("metrics") / model
     write_history(folder / "history.csv", phases)
-    write_json(folder / "training.json", summarize(phases, kept, classifier))
+    write_json(folder / "training.json", summarize(phases, kept, classifier, file))
+    state.path.unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     write_json(folder / "timing-train.json", {"seconds": round(seconds, 3)})
     log(
@@ -195,18 +206,35 @@ def train_and_val_batches(
     )
 
 
+def state_file(model: str, params: Params) -> StateFile:
+    """Return where fine-tuning keeps its state, and the hash of all that it depends on."""
+    digest = hashlib.sha256(repr(params).encode())
+    folder = features_folder(model)
+    # The pooled features change whenever the larger trunk features do.
+    for path in (Path(__file__), SPLITS, folder / PHOTOS, folder / POOLED, folder / WEIGHTS):
+        digest.update(path.read_bytes())
+    return StateFile(STATE / f"{model}.npz", digest.hexdigest())
+
+
 def fit(
-    model: keras.Model, train: PhotoBatches, val: PhotoBatches, phase: str, params: Params
+    model: keras.Model,
+    train: PhotoBatches,
+    val: PhotoBatches,
+    phase: str,
+    params: Params,
+    state: StateFile | None = None,
 ) -> Phase:
-    """Train `model` in place with early stopping and leave it at its best epoch's weights."""
+    """Train `model` in place with early stopping and leave it at its best epoch's weights.
+
+    Where `state` is what a killed fit left behind, only the missing epochs are run.
+    """
     settings = params.initial if phase == "initial" else params.fine_tune
-    monitor = params.early_stopping.monitor
-    stopping = keras.callbacks.EarlyStopping(
-        monitor,
-        patience=params.early_stopping.patience,
-        mode="max" if monitor == "val_accuracy" else "min",
-        restore_best_weights=True,
+    stopping = ResumableEarlyStopping(
+        params.early_stopping.monitor, params.early_stopping.patience, state
     )
+    done = settings.epochs if stopping.ended else len(stopping.history)
+    for _ in range(done):
+        train.on_epoch_end()  # draws what the next epoch shows
     model.compile(
         make_optimizer(params, schedule_learning_rate(params, settings, steps_an_epoch=len(train))),
         keras.losses.CategoricalCrossentropy(
@@ -217,21 +245,23 @@ def fit(
         jit_compile=False,
     )
     epochs = progress_bar(settings.epochs, f"{phase} epochs", "epoch")
+    epochs.update(done)
 
     def show_epoch(_: int, logs: dict[str, float]) -> None:
         epochs.set_postfix(logs)
         epochs.update()
 
     with epochs:
-        record = model.fit(
+        model.fit(
             train,
             validation_data=val,
+            initial_epoch=done,
             epochs=settings.epochs,
             shuffle=False,  # PhotoBatches draws its own order
             callbacks=[stopping, keras.callbacks.LambdaCallback(on_epoch_end=show_epoch)],
             verbose=0,
         )
-    return Phase(phase, pd.DataFrame(record.history), stopping.best_epoch)
+    return Phase(phase, pd.DataFrame(stopping.history), stopping.best_epoch)
 
 
 def schedule_learning_rate(
@@ -274,8 +304,10 @@ def write_history(path: Path, phases: list[Phase]) -> None:
         history.round(6).to_csv(partial, index=False, columns=HISTORY_COLUMNS)
 
 
-def summarize(phases: list[Phase], kept: Phase, classifier: Classifier) -> dict[str, object]:
-    """Return what `evaluate` cannot know: epochs run, the epoch kept, training accuracy there.
+def summarize(
+    phases: list[Phase], kept: Phase, classifier: Classifier, file: Path
+) -> dict[str, object]:
+    """Return what later stages cannot know: epochs run, the epoch kept, training accuracy there.
 
     Training accuracy is that of the kept epoch, measured on augmented views
     with dropout while the weights moved.
@@ -287,6 +319,7 @@ def summarize(phases: list[Phase], kept: Phase, classifier: Classifier) -> dict[
         "train": {"final_accuracy": round(float(kept.best_epoch["accuracy"]), 6)},
         "val": {"best_accuracy": round(float(kept.best_epoch["val_accuracy"]), 6)},
         "model": {"parameters": classifier.model.count_params()},
+        "file": {"path": file.as_posix(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
     }
 
 

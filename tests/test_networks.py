@@ -13,6 +13,7 @@ from trashnet.networks import (
     build_backbone,
     compile_inference,
     cut_network,
+    multiply_in_bfloat16,
     scale_pixels,
     settle_random_weights,
 )
@@ -180,3 +181,27 @@ def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
     path.write_text("<html>not found</html>")
     with pytest.raises(PipelineError, match="not an HDF5 weights file"):
         build_backbone("MobileNetV2", IMAGE_SIZE, path)
+
+
+def test_bfloat16_copy_says_nearly_the_same(built: Built, pixels: np.ndarray) -> None:
+    network = cut_network(built.name, built.backbone, 20)
+    activations = network.trunk(pixels[:2].astype("float32"), training=False)
+
+    fast = multiply_in_bfloat16(network.tail)(activations, training=False).numpy()
+
+    exact = network.tail(activations, training=False).numpy()
+    assert 0 < np.abs(fast - exact).mean() < 0.05 * exact.std()
+
+
+@pytest.mark.parametrize("layers", [20, 10_000], ids=["20 layers", "all layers"])
+def test_bfloat16_copy_learns_the_same_float32_weights(built: Built, layers: int) -> None:
+    tail = cut_network(built.name, built.backbone, layers).tail
+
+    fast = multiply_in_bfloat16(tail)
+
+    assert {weight.dtype for weight in fast.weights} == {"float32"}
+    assert [weight.path for weight in fast.trainable_weights] == [
+        weight.path for weight in tail.trainable_weights
+    ]
+    for copied, original in zip(fast.get_weights(), tail.get_weights(), strict=True):
+        np.testing.assert_array_equal(copied, original)

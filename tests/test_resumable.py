@@ -1,0 +1,99 @@
+"""A killed fit goes on where it ended, and ends where an undisturbed one does."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from stages.train import Phase, PhotoBatches, fit
+from trashnet.classifier import build_head
+from trashnet.params import Params, load_params
+from trashnet.resumable import ResumableEarlyStopping, StateFile
+
+
+class KilledError(Exception):
+    """Stands for a SIGKILL right after the state of an epoch was written."""
+
+
+def kill_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = ResumableEarlyStopping._write
+
+    def write_and_die(stopping: ResumableEarlyStopping, file: StateFile) -> None:
+        write(stopping, file)
+        if len(stopping.history) == epochs:
+            raise KilledError
+
+    monkeypatch.setattr(ResumableEarlyStopping, "_write", write_and_die)
+
+
+def settings(patience: int = 12) -> Params:
+    """Return 12 epochs, or fewer where early stopping is less patient than that."""
+    params = load_params()
+    fine_tune = params.fine_tune.model_copy(update={"epochs": 12, "learning_rate": 0.02})
+    stopping = params.early_stopping.model_copy(update={"patience": patience})
+    return params.model_copy(update={"fine_tune": fine_tune, "early_stopping": stopping})
+
+
+def train(params: Params, state: StateFile | None) -> tuple[Phase, list[np.ndarray]]:
+    """Fit a small head with dropout on noise with a little truth in it."""
+    random = np.random.default_rng(0)
+    arrays = random.normal(0, 1, (60, 3, 8)).astype(np.float32)
+    targets = np.eye(3, dtype=np.float32)[np.arange(60) % 3]
+    arrays[..., :3] += targets[:, None]
+    keras.utils.set_random_seed(1)
+    model = build_head(arrays.reshape(-1, 8), [16], 0.3, 3)
+    batches = PhotoBatches(arrays, np.arange(48), targets[:48], 10, seed=1)
+    val = PhotoBatches(arrays, np.arange(48, 60), targets[48:], 10)
+    phase = fit(model, batches, val, "fine_tune", params, state)
+    return phase, model.get_weights()
+
+
+@pytest.mark.parametrize("patience", [12, 2], ids=["runs to the end", "stops early"])
+@pytest.mark.parametrize("epochs", [1, 3, "all"])
+def test_a_resumed_fit_equals_an_undisturbed_one(
+    epochs: int | str, patience: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = settings(patience)
+    undisturbed, weights = train(params, None)
+    assert (len(undisturbed.history) == 12) == (patience == 12)
+    state = StateFile(tmp_path / "state.npz", "one")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_after(len(undisturbed.history) if epochs == "all" else int(epochs), patch)
+        train(params, state)
+
+    resumed, resumed_weights = train(params, state)
+
+    assert resumed.history.equals(undisturbed.history)
+    assert resumed.best == undisturbed.best
+    for one, other in zip(resumed_weights, weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_kill_costs_at_most_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = StateFile(tmp_path / "state.npz", "one")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_after(5, patch)
+        train(settings(), state)
+    begun = []
+    monkeypatch.setattr(
+        ResumableEarlyStopping, "on_epoch_begin", lambda _, epoch, logs=None: begun.append(epoch)
+    )
+
+    train(settings(), state)
+
+    assert begun == list(range(5, 12))
+
+
+def test_the_state_of_another_fit_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.npz"
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_after(4, patch)
+        train(settings(2), StateFile(path, "one"))
+
+    phase, _ = train(settings(), StateFile(path, "other"))
+
+    undisturbed, _ = train(settings(), None)
+    assert phase.history.equals(undisturbed.history)
