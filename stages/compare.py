@@ -11,14 +11,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trashnet.dataset import read_manifest
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, write_json, write_text
 from trashnet.metrics import holm, mcnemar, read_predictions, wilson_interval
+from trashnet.model_card import Subject, write_card
 from trashnet.params import load_params
 from trashnet.stage import log, run_stage
 
 METRICS = Path("metrics")
 REPORT = Path("reports/comparison")
+CARD = Path("models/best/README.md")
 
 CHANCE = 0.05
 """From this p value on, a difference may be chance."""
@@ -35,7 +38,7 @@ class Header(NamedTuple):
 
 
 def main() -> None:
-    """Write reports/comparison.csv, .json, .md and .png on the models that params.yaml names."""
+    """Write reports/comparison.* on the models that params.yaml names, and the best one's card."""
     params = load_params()
     metrics = {model: read_metrics(model) for model in params.models}
     correct = read_correctness(params.models)
@@ -55,6 +58,9 @@ def main() -> None:
     write_text(REPORT.with_suffix(".md"), as_markdown(header, comparison, verdict))
     draw(REPORT.with_suffix(".png"), header, comparison, metrics)
     best = comparison.iloc[0]
+    subject = describe(best["Model"], metrics[best["Model"]], rivals=len(comparison) - 1)
+    counts = read_json(METRICS / "split.json")
+    write_text(CARD, write_card(subject, params, counts, read_manifest()))
     log(
         f"{len(comparison)} models on {len(correct)} test photos; best on validation is "
         f"{best['Model']} ({best['Best Val Accuracy']:.3f}, {best['Test Accuracy']:.3f} on test)"
@@ -66,6 +72,14 @@ def read_metrics(model: str) -> dict[str, Any]:
     metrics = read_json(METRICS / f"{model}.json")
     timing = read_json(METRICS / model / "timing-evaluate.json")
     return metrics | {"timing": timing}
+
+
+def describe(model: str, metrics: dict[str, Any], rivals: int) -> Subject:
+    """Gather what the model card says of a model."""
+    folder = METRICS / model
+    training = read_json(folder / "training.json")
+    predictions = read_predictions(folder / "predictions-test.csv")
+    return Subject(model, metrics, training, predictions, rivals)
 
 
 def read_json(path: Path) -> dict[str, Any]:

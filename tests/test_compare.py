@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from stages import compare
 from trashnet.errors import PipelineError
-from trashnet.files import write_json
+from trashnet.files import write_json, write_text
 from trashnet.metrics import (
     classification_metrics,
     predictions_table,
@@ -29,6 +29,17 @@ SetModels = Callable[..., None]
 def set_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetModels:
     """Run the test in an empty repository; return what writes `models` to its params.yaml."""
     monkeypatch.chdir(tmp_path)
+    write_json(
+        "metrics/split.json",
+        {
+            "method": "stratified",
+            "photos": {"train": 500, "val": 100, "test": PHOTOS, "dropped": 0},
+            "classes": {label: {"train": 250, "val": 50, "test": 50} for label in CLASSES},
+        },
+    )
+    columns = "path,label,status,reason,sha256,phash,group,width,height,size_bytes"
+    write_text("data/manifest.csv", f"{columns}\nglass/1.jpg,glass,ok,,,,,512,384,99\n")
+    write_text("data/splits.csv", "path,label,group,split,reason\n")
 
     def write(*models: str) -> None:
         YAML(typ="safe").dump(PARAMS | {"models": list(models)}, Path("params.yaml"))
@@ -54,10 +65,27 @@ def write_model(
         f"metrics/{model}.json",
         {
             "test": classification_metrics(labels, probabilities, CLASSES),
-            "val": {"best_accuracy": val_accuracy, "loss": val_loss},
+            "val": {
+                "best_accuracy": val_accuracy,
+                "accuracy": val_accuracy,
+                "loss": val_loss,
+                "macro_f1": val_accuracy,
+            },
             "train": {"final_accuracy": 0.95},
             "epochs": {"initial": 7, "fine_tune": 3},
             "model": {"parameters": 2_422_726},
+            "calibration": {
+                "temperature": 1.0,
+                "threshold": 0.5,
+                "test": {"ece_before": 0.2, "ece_after": 0.1},
+            },
+        },
+    )
+    write_json(
+        f"metrics/{model}/training.json",
+        {
+            "kept": {"phase": "fine_tune", "epoch": 2},
+            "file": {"path": f"models/{model}.keras", "sha256": "ab" * 32},
         },
     )
 
@@ -272,3 +300,16 @@ def test_same_metrics_give_the_same_bytes(set_models: SetModels) -> None:
 
     assert written[0] == written[1]
     assert sorted(written[0]) == [f"comparison.{kind}" for kind in ("csv", "json", "md", "png")]
+
+
+def test_the_card_is_that_of_the_winner(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong=set(), val_accuracy=0.8)
+    write_model("MobileNetV2", wrong={1, 2, 3}, val_accuracy=0.9)
+
+    compare.main()
+
+    card = Path("models/best/README.md").read_text(encoding="utf-8")
+    assert card.startswith("# Model card: MobileNetV2 on sample")
+    assert "best on validation of the 2 models" in card
+    assert "0.970 [0.915, 0.990]" in card

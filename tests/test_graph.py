@@ -94,10 +94,10 @@ def params_read(stage: str) -> set[str]:
     reads = _ParamsReads()
     for path in {f"stages/{stage}.py"} | needed_modules(stage):
         reads.visit(parsed(path))
-    aliases = {f"data.{name}": field.alias or name for name, field in Dataset.model_fields.items()}
-    return {
-        f"datasets.${{dataset}}.{aliases[key]}" if key in aliases else key for key in reads.keys
-    }
+    fields = {f"data.{name}": field.alias or name for name, field in Dataset.model_fields.items()}
+    selected = {"data": "datasets.${dataset}"}
+    selected |= {key: f"datasets.${{dataset}}.{field}" for key, field in fields.items()}
+    return {selected.get(key, key) for key in reads.keys}
 
 
 def is_within(key: str, section: str) -> bool:
@@ -188,3 +188,14 @@ def test_committed_results_are_those_of_this_code() -> None:
     }
 
     assert recorded == present
+
+
+@pytest.mark.parametrize("folder", ["app", "benchmarks", "stages", "trashnet"])
+def test_nothing_is_unpickled(folder: str) -> None:
+    """Whoever unpickles a file runs the code in it."""
+    for path in (REPOSITORY / folder).rglob("*.py"):
+        modules = {module.partition(".")[0] for module, _ in imported(str(path))}
+        assert not modules & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}, path
+        text = path.read_text(encoding="utf-8")
+        for unsafe in ("allow_pickle=True", "read_pickle", "safe_mode=False", "unsafe_deserial"):
+            assert unsafe not in text, f"{path}: {unsafe}"

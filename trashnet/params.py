@@ -85,6 +85,7 @@ class Dataset(Section):
     ]
     pretrained: Url
     corrections: Url | None
+    license: str | None = None
 
     @model_validator(mode="after")
     def _mirrors_need_a_hash(self) -> Self:
@@ -176,6 +177,7 @@ class Params(Section):
     fine_tune: FineTune
     early_stopping: EarlyStopping
     label_smoothing: Share
+    precision: Literal["float32", "bfloat16"]
     export: Models
 
     @model_validator(mode="after")
