@@ -1,6 +1,9 @@
 """Writes are all or nothing: a reader sees the old content or the new."""
 
+import errno
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,16 @@ def test_what_a_killed_run_left_of_a_file_is_not_written_on(tmp_path: Path) -> N
         file.write("whole")
 
     assert (tmp_path / "table.csv").read_text() == "whole"
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_full_disk_is_told_with_the_name_of_what_was_written(
+    write: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
+) -> None:
+    with pytest.raises(OSError, match="No space left") as told, write(tmp_path / "it.csv"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert told.value.filename == str(tmp_path / "it.csv")
 
 
 def test_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_unknown_argument_is_refused(
         (KeyboardInterrupt(), "split: stopped by the keyboard"),
         (OSError(errno.ENOSPC, "No space left on device"), "split: No space left on device"),
         (BrokenProcessPool("ended abruptly"), "split: the system ended a worker process"),
+        (MemoryError(), "split: memory ran out; free some and run the same command again."),
         (FileNotFoundError(errno.ENOENT, "No such file", "data/x.csv"), "data/x.csv"),
     ],
 )

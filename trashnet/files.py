@@ -29,6 +29,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        _name_file(error, path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -56,6 +59,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         yield partial
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
+    except OSError as error:
+        _name_file(error, path)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -75,3 +81,9 @@ def write_json(path: str | Path, value: object) -> None:
         If a number is not finite: JSON knows no NaN.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _name_file(error: OSError, path: Path) -> None:
+    """Say what was being written: a full disk's error alone does not."""
+    if error.filename is None:
+        error.filename = str(path)

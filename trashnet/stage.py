@@ -40,6 +40,8 @@ def _run(main: Callable[[], None]) -> None:
             f"{_stage_name()}: the system ended a worker process, most likely because memory ran "
             "out; free some and run the same command again."
         )
+    except MemoryError:
+        sys.exit(f"{_stage_name()}: memory ran out; free some and run the same command again.")
     except OSError as error:
         sys.exit(
             f"{_stage_name()}: {error.strerror or error} ({error.filename or 'no file named'}); "
