@@ -282,6 +282,15 @@ def test_uploads_are_limited_and_stay_in_memory(trained: Path) -> None:
     assert sorted(trained.rglob("*")) == before
 
 
+def test_name_that_looks_like_a_path_is_only_a_name(trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+
+    app = upload(run_app(), "../../etc/<b>passwd</b>.png", photo("red"))
+
+    assert not errors(app)
+    assert sorted(trained.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("confidence", "threshold", "expected"),
     [

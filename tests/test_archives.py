@@ -1,6 +1,7 @@
 """Archives: nothing leaves the folder, nothing fills the disk, and packing changes no hash."""
 
 import contextlib
+import copy
 import hashlib
 import io
 import os
@@ -330,6 +331,64 @@ def test_name_that_no_table_can_hold_is_refused(name: str, tmp_path: Path) -> No
 
     with pytest.raises(PipelineError, match="rename that file"):
         class_files(root, "it")
+
+
+def test_zip64_is_read(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "it", "w") as file,
+        file.open("set/glass/1.jpg", "w", force_zip64=True) as member,
+    ):
+        member.write(b"one")
+
+    extract(tmp_path / "it", tmp_path / "unpacked", "it")
+
+    assert contents(tmp_path / "unpacked") == {"set/glass/1.jpg": b"one"}
+
+
+def test_names_in_the_encoding_of_old_windows_lose_no_file(tmp_path: Path) -> None:
+    """Zip programs without UTF-8 write code page 437 or that of their country; both are read."""
+    archive = zipped(tmp_path / "it", {"set/glass/gr-n.jpg": b"one", "set/paper/1.jpg": b"two"})
+    archive.write_bytes(archive.read_bytes().replace(b"gr-n", "grün".encode("cp437")))
+
+    extract(archive, tmp_path / "unpacked", "it")
+
+    assert sorted(contents(tmp_path / "unpacked").values()) == [b"one", b"two"]
+
+
+def test_archive_in_an_archive_stays_packed(tmp_path: Path) -> None:
+    """So nested bombs, such as 42.zip, never go off: their inner archives are no photos."""
+    bomb = zipped(tmp_path / "bomb", {"zeros": bytes(5_000_000)}).read_bytes()
+    archive = zipped(tmp_path / "it", {"set/glass/1.zip": bomb, "set/paper/1.jpg": b"two"})
+
+    extract(archive, tmp_path / "unpacked", "it")
+
+    assert contents(tmp_path / "unpacked") == {"set/glass/1.zip": bomb, "set/paper/1.jpg": b"two"}
+
+
+def test_members_that_share_their_bytes_are_counted_as_often_as_they_unpack(
+    tmp_path: Path,
+) -> None:
+    """A zip whose directory names one compressed member many times fills disks as well."""
+    archive = zipped(tmp_path / "it", {"set/glass/00.jpg": bytes(2_000_000)})
+    with zipfile.ZipFile(archive, "a") as file:
+        kernel = file.infolist()[0]
+        for number in range(1, 40):
+            member = copy.copy(kernel)
+            member.filename = f"set/glass/{number:02}.jpg"
+            file.filelist.append(member)
+        file._didModify = True  # type: ignore[attr-defined]
+
+    assert "fill disks" in refusal(archive) or "cannot be unpacked" in refusal(archive)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_empty_files_are_no_harm(tmp_path: Path) -> None:
+    names = [f"set/{'glass' if number % 2 else 'paper'}/{number}.jpg" for number in range(100_000)]
+    archive = zipped(tmp_path / "it", dict.fromkeys(names, b""))
+
+    extract(archive, tmp_path / "unpacked", "it")
+
+    assert len(class_files(tmp_path / "unpacked", "it")) == 100_000
 
 
 @pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")

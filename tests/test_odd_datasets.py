@@ -1,0 +1,114 @@
+"""Datasets as people have them: few classes or many, lopsided, with names that need care."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from stages import prepare, split
+from stages.train import class_weights
+from trashnet.dataset import RAW, class_names, read_manifest, read_splits
+from trashnet.errors import PipelineError
+from trashnet.metrics import predictions_table, read_predictions, write_predictions
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+ODD_NAMES = [
+    "glass, brown",
+    'the "rest"',
+    "it's paper",
+    "Ünrat 垃圾",
+    "a|b",
+    "100%",
+    "-S x=1",
+    "=1+1",
+    "null",
+    "NA",
+    "1.0",
+    "p_glass",
+]
+
+
+@pytest.fixture(autouse=True)
+def empty_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = YAML(typ="safe").load(PARAMS)
+    params["split"] |= {"test": 0.25, "val": 0.25}
+    YAML(typ="safe").dump(params, Path("params.yaml"))
+
+
+def put_photos(label: str, count: int, first: int = 0) -> None:
+    """Draw photos of a class, each another picture by its number."""
+    (RAW / label).mkdir(parents=True)
+    for number in range(first, first + count):
+        noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        file = BytesIO()
+        Image.fromarray(noise).resize((32, 24)).save(file, "PNG")
+        (RAW / label / f"{number}.png").write_bytes(file.getvalue())
+
+
+def splits() -> pd.DataFrame:
+    prepare.main()
+    split.main()
+    return read_splits()
+
+
+def test_names_that_need_care_go_through_every_table() -> None:
+    for position, name in enumerate(ODD_NAMES):
+        put_photos(name, 8, first=8 * position)
+
+    photos = splits()
+
+    assert class_names(photos) == sorted(ODD_NAMES)
+    assert set(read_manifest()["label"]) == set(ODD_NAMES)
+    probabilities = np.eye(len(ODD_NAMES))
+    files = [Path("data/images", name, "1.png") for name in sorted(ODD_NAMES)]
+    table = predictions_table(files, sorted(ODD_NAMES), probabilities, sorted(ODD_NAMES))
+    write_predictions("predictions.csv", table)
+    again = read_predictions("predictions.csv")
+    assert again["label"].tolist() == again["predicted"].tolist() == sorted(ODD_NAMES)
+    assert list(again.columns[3:]) == [f"p_{name}" for name in sorted(ODD_NAMES)]
+
+
+@pytest.mark.parametrize("classes", [2, 100])
+def test_two_classes_or_a_hundred(classes: int) -> None:
+    for position in range(classes):
+        put_photos(f"class {position}", 6, first=6 * position)
+
+    counts = splits().groupby(["label", "split"]).size().unstack()
+
+    assert counts.shape == (classes, 3)
+    assert counts.min().min() >= 1
+
+
+def test_one_class_is_not_enough() -> None:
+    put_photos("glass", 6)
+
+    with pytest.raises(PipelineError, match=r"fewer than two classes \(glass 6\)"):
+        prepare.main()
+
+
+def test_class_of_one_photo_is_named() -> None:
+    put_photos("glass", 8)
+    put_photos("paper", 1, first=8)
+
+    with pytest.raises(PipelineError, match="The class paper needs a photo in each split"):
+        splits()
+
+
+@pytest.mark.slow
+def test_class_a_thousand_times_another() -> None:
+    put_photos("glass", 6000)
+    put_photos("paper", 6, first=6000)
+
+    photos = splits()
+
+    counts = photos.groupby(["label", "split"]).size().unstack()
+    assert counts.loc["paper"].min() >= 1
+    train = photos.loc[photos["split"] == "train", "label"]
+    weights = class_weights(train, alpha=1)
+    shares = train.value_counts()
+    assert weights["paper"] * shares["paper"] == pytest.approx(weights["glass"] * shares["glass"])
