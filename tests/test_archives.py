@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import gzip
 import hashlib
 import io
 import os
@@ -185,6 +186,38 @@ def test_archive_that_fills_disks_is_refused(mode: str, tmp_path: Path) -> None:
     archive = zipped(path, members) if mode == "zip" else tarred(path, members, mode)
 
     assert "unpacks to more than 10 MB" in refusal(archive)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zip_that_fills_the_memory_is_refused(packing: int, tmp_path: Path) -> None:
+    """zipfile unpacks all that it reads of these at once: a kilobyte became four gigabytes."""
+    with zipfile.ZipFile(tmp_path / "it", "w", packing) as file:
+        file.writestr("set/glass/1.jpg", bytes(20_000_000))
+
+    assert "another compression than Deflate" in refusal(tmp_path / "it")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_header_that_fills_the_memory_is_refused(kind: bytes, tmp_path: Path) -> None:
+    member = tarfile.TarInfo("set/glass/1.jpg")
+    member.type, member.size = kind, 200_000_000
+    with gzip.open(tmp_path / "it", "wb") as file:
+        file.write(member.tobuf())
+        file.write(bytes(member.size))
+
+    assert "has a header of 200 MB" in refusal(tmp_path / "it")
+
+
+@pytest.mark.parametrize("place", ["in a folder", "after the end"])
+def test_bytes_of_no_file_count_as_well(place: str, tmp_path: Path) -> None:
+    """What tarfile passes over has to be unpacked too, which can take for ever."""
+    folder = tarfile.TarInfo("set")
+    folder.type, folder.size = tarfile.DIRTYPE, 11_000_000 if place == "in a folder" else 0
+    with gzip.open(tmp_path / "it", "wb") as file:
+        file.write(folder.tobuf())
+        file.write(bytes(11_000_000))
+
+    assert "unpacks to more than 10 MB" in refusal(tmp_path / "it")
 
 
 def test_photos_over_the_limit_of_their_size_are_refused(

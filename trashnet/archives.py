@@ -1,5 +1,7 @@
 """Opening a dataset's archive safely, and finding and naming the photos in it."""
 
+import bz2
+import gzip
 import hashlib
 import lzma
 import stat
@@ -7,10 +9,10 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_folder
@@ -23,6 +25,15 @@ MAX_RATIO = 100
 ALWAYS_ALLOWED_BYTES = 10_000_000
 """A small archive may unpack to so much whatever its ratio."""
 CHUNK_BYTES = 2**20
+MAX_HEADER_BYTES = 2**20
+"""tarfile reads the long form of a name in one piece, whatever size it claims."""
+
+_UNPACKERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+"""How to open what starts with these bytes."""
 
 
 def extract(archive: Path, target: Path, source: str) -> None:
@@ -47,10 +58,10 @@ def extract(archive: Path, target: Path, source: str) -> None:
         If it is no archive, is damaged, encrypted or too large, or if a member
         is a link or a device, leads out of `target`, or is there twice.
     """
-    allowed = min(MAX_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size))
+    limit = _Limit(archive, source)
     written = 0
     with atomic_folder(target) as partial:
-        members = progress(_members(archive, source), f"unpacking {source}", "file")
+        members = progress(_members(archive, limit), f"unpacking {source}", "file")
         for count, (name, stream) in enumerate(members, start=1):
             if count > MAX_MEMBERS:
                 raise PipelineError(f"{source} holds more than {MAX_MEMBERS:,} members.")
@@ -59,12 +70,7 @@ def extract(archive: Path, target: Path, source: str) -> None:
             with _create(partial, name, source) as file:
                 while chunk := _read(stream, name, source):
                     written += len(chunk)
-                    if written > allowed:
-                        raise PipelineError(
-                            f"{source} unpacks to more than {allowed / 1e6:,.0f} MB, over the "
-                            f"limit of {MAX_RATIO} times its own size or {MAX_BYTES / 1e9:.0f} GB; "
-                            "it may be made to fill disks."
-                        )
+                    limit.check(written)
                     file.write(chunk)
 
 
@@ -166,15 +172,58 @@ def _visible_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | None]]:
+class _Limit:
+    """How many bytes an archive may unpack to."""
+
+    def __init__(self, archive: Path, source: str) -> None:
+        self.source = source
+        self._bytes = min(MAX_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size))
+
+    def check(self, unpacked_bytes: int) -> None:
+        """Raise if that is more than the archive may unpack to."""
+        if unpacked_bytes > self._bytes:
+            raise PipelineError(
+                f"{self.source} unpacks to more than {self._bytes / 1e6:,.0f} MB, over the limit "
+                f"of {MAX_RATIO} times its own size or {MAX_BYTES / 1e9:.0f} GB; it may be made "
+                "to fill disks."
+            )
+
+
+class _LimitedTar:
+    """What tarfile reads: headers and padding count as well, and no piece is large."""
+
+    def __init__(self, unpacked: IO[bytes], limit: _Limit) -> None:
+        self._unpacked, self._limit = unpacked, limit
+
+    def read(self, size: int) -> bytes:
+        if size > MAX_HEADER_BYTES:
+            raise PipelineError(
+                f"{self._limit.source} has a header of {size / 1e6:,.0f} MB; it may be made to "
+                "fill the memory."
+            )
+        content = self._unpacked.read(size)
+        self._limit.check(self.tell())
+        return content
+
+    def seek(self, position: int) -> int:
+        self._limit.check(position)
+        return self._unpacked.seek(position)
+
+    def tell(self) -> int:
+        return self._unpacked.tell()
+
+
+def _members(archive: Path, limit: _Limit) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Yield the name of each member and the stream of its content, None for a folder."""
-    with _damage_named(source):
+    with _damage_named(limit.source):
         # A tar that ends in a zip passes for a zip, but no zip passes for a tar.
-        if tarfile.is_tarfile(archive):
-            return _tar_members(archive, source)
+        if _is_tar(archive, limit):
+            return _tar_members(archive, limit)
         if zipfile.is_zipfile(archive):
-            return _zip_members(archive, source)
-    raise PipelineError(f"{source} is not a whole zip or tar archive; fetch or make it again.")
+            return _zip_members(archive, limit.source)
+    raise PipelineError(
+        f"{limit.source} is not a whole zip or tar archive; fetch or make it again."
+    )
 
 
 def _zip_members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | None]]:
@@ -182,6 +231,12 @@ def _zip_members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | 
         for member in file.infolist():
             if member.flag_bits & 0x1:
                 raise PipelineError(f"{source} is encrypted; pack it without a password.")
+            # zipfile unpacks bzip2 and LZMA in one piece, which makes gigabytes of a kilobyte.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise PipelineError(
+                    f"{source} is a zip with another compression than Deflate; pack it with that, "
+                    "the usual one."
+                )
             kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where packed on Windows
             if member.is_dir():
                 yield member.filename, None
@@ -193,16 +248,36 @@ def _zip_members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | 
                 raise _not_a_file(member.filename, source)
 
 
-def _tar_members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | None]]:
-    with _damage_named(source), tarfile.open(archive) as file:
+def _tar_members(archive: Path, limit: _Limit) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with _damage_named(limit.source), _open_tar(archive, limit) as file:
         for member in file:
             if member.isdir():
                 yield member.name, None
             elif member.isfile():
                 yield member.name, file.extractfile(member)
             else:
-                raise _not_a_file(member.name, source)
-        _check_end(file, source)
+                raise _not_a_file(member.name, limit.source)
+        _check_end(file, limit.source)
+
+
+def _is_tar(archive: Path, limit: _Limit) -> bool:
+    try:
+        with _open_tar(archive, limit):
+            return True
+    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error):
+        return False
+
+
+@contextmanager
+def _open_tar(archive: Path, limit: _Limit) -> Iterator[tarfile.TarFile]:
+    with archive.open("rb") as packed:
+        start = packed.read(6)
+    unpack = next((unpack for magic, unpack in _UNPACKERS.items() if start.startswith(magic)), open)
+    with (
+        unpack(archive, "rb") as unpacked,
+        tarfile.open(fileobj=cast(Any, _LimitedTar(unpacked, limit)), mode="r:") as file,
+    ):
+        yield file
 
 
 def _check_end(file: tarfile.TarFile, source: str) -> None:
@@ -250,7 +325,6 @@ def _damage_named(what: str) -> Iterator[None]:
     except (
         EOFError,
         OSError,  # bz2 and gzip
-        NotImplementedError,  # a zip's compression method
         RuntimeError,
         ValueError,
         lzma.LZMAError,
