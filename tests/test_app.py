@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from urllib.error import URLError
@@ -289,6 +290,24 @@ def test_name_that_looks_like_a_path_is_only_a_name(trained: Path) -> None:
 
     assert not errors(app)
     assert sorted(trained.rglob("*")) == before
+
+
+def test_twenty_people_at_once_each_get_their_own_answer(trained: Path) -> None:
+    photos = [photo("red", size=(40 + number, 30)) for number in range(10)]
+    photos += [photo("blue", size=(40, 30 + number)) for number in range(10)]
+
+    # All pages of one server share the model that is loaded once.
+    predict = load_classifier(Path("models/MobileNetV2.keras")).predictor()
+
+    def ask_for(content: bytes) -> list[float]:
+        return list(ask(predict, IMAGE_SIZE, 1.0, content).confidence)
+
+    alone = [ask_for(photo("red")), ask_for(photo("blue"))]
+    with ThreadPoolExecutor(20) as people:
+        answers = list(people.map(ask_for, photos))
+
+    assert alone[0] != alone[1]
+    assert answers == [alone[0]] * 10 + [alone[1]] * 10
 
 
 @pytest.mark.parametrize(
