@@ -25,7 +25,7 @@ from trashnet.params import load_params
 from trashnet.progress import progress_bar
 from trashnet.stage import log, run_model_stage
 from trashnet.views import AUGMENTED, iterate_views
-from trashnet.weights import random_weights_seed, weights_file
+from trashnet.weights import random_weights_seed, save_weights, weights_file
 
 PHOTOS_TO_SETTLE_ON = 64
 IMAGES_PER_RUN = 32
@@ -104,7 +104,7 @@ def save_weights_as_used(backbone: keras.Model, pretrained: Path, target: Path) 
     if random_weights_seed(pretrained) is None:
         shutil.copyfile(pretrained, target)
     else:
-        backbone.save_weights(target)
+        save_weights(backbone, target)
 
 
 if __name__ == "__main__":

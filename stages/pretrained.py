@@ -7,7 +7,12 @@ from trashnet.files import atomic_file
 from trashnet.params import load_params
 from trashnet.stage import log, run_model_stage
 from trashnet.storage import fetch_file
-from trashnet.weights import random_weights_seed, weights_file, write_random_weights_note
+from trashnet.weights import (
+    random_weights_seed,
+    save_weights,
+    weights_file,
+    write_random_weights_note,
+)
 
 
 def main(model: str) -> None:
@@ -39,7 +44,7 @@ def save_imagenet_weights(model: str, target: Path, parameter: str) -> None:
             f"folder or URL with {model}.weights.h5."
         ) from None
     with atomic_file(target) as partial:
-        backbone.save_weights(partial)
+        save_weights(backbone, partial)
 
 
 if __name__ == "__main__":

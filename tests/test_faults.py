@@ -7,8 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import pytest
 from ruamel.yaml import YAML
+
+from trashnet.weights import save_weights
 
 ROOT = Path(__file__).parents[1]
 TRASHNET = ROOT.parent / "shared/trashnet/dataset-resized.zip"
@@ -61,6 +64,45 @@ def test_full_disk_is_a_sentence_and_leaves_nothing(repository: Path, small_disk
     assert status == 1
     assert said.startswith("download: No space left on device (data/")
     assert said.endswith("); mend that and run the same command again.")
+    assert list(small_disk.iterdir()) == []
+
+
+FILL_FEATURES = """
+from pathlib import Path
+import numpy as np
+from trashnet.features import FeatureWriter
+from trashnet.stage import run_stage
+photos = np.ones((1000, 1, 4, 4, 64), np.float32)
+run_stage(lambda: FeatureWriter(Path("data"), 1000).append(photos, photos[:, :, 0, 0]))
+"""
+
+
+@needs_mount
+def test_features_on_a_full_disk_end_in_a_sentence_and_no_crash(
+    repository: Path, small_disk: Path
+) -> None:
+    """The arrays are files mapped into memory: where one cannot grow, the system kills."""
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_FEATURES],
+        cwd=repository,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+
+
+@needs_mount
+def test_weights_on_a_full_disk_are_not_begun(small_disk: Path) -> None:
+    """HDF5 ends the process by a crash where it cannot write all of a file."""
+    backbone = keras.Sequential([keras.Input((1000,)), keras.layers.Dense(1000)])
+
+    with pytest.raises(OSError, match="No space left on device"):
+        save_weights(backbone, small_disk / "Net.weights.h5")
+
     assert list(small_disk.iterdir()) == []
 
 

@@ -1,5 +1,6 @@
 """The folder ``data/features/<Model>``: what the frozen network said of every photo and view."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,8 @@ class FeatureWriter:
         ------
         PipelineError
             If a value is not finite or too large for float16 (65,504).
+        OSError
+            If the disk has no room for all photos' outputs.
         """
         if trunk.dtype != np.uint8:
             _check_range(trunk, np.float16)
@@ -85,9 +88,12 @@ class FeatureWriter:
 
     def _array(self, name: str, like: np.ndarray) -> np.ndarray:
         if name not in self._arrays:
-            self._arrays[name] = open_memmap(
-                self._folder / name, "w+", like.dtype, (self._photos, *like.shape[1:])
-            )
+            path = self._folder / name
+            array = open_memmap(path, "w+", like.dtype, (self._photos, *like.shape[1:]))
+            # Where the disk runs full under a mapped file, the system ends the process.
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            self._arrays[name] = array
         return self._arrays[name]
 
 

@@ -1,11 +1,18 @@
 """Where backbone weights stand, and what stands there for `pretrained: none`."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file
+
+if TYPE_CHECKING:
+    import keras
 
 PRETRAINED = Path("data/pretrained")
 RANDOM_WEIGHTS_SEED = 20161208
@@ -25,6 +32,20 @@ def write_random_weights_note(path: Path) -> None:
     """
     with atomic_file(path) as partial, h5py.File(partial, "w") as file:
         file.attrs["random_weights_seed"] = RANDOM_WEIGHTS_SEED
+
+
+def save_weights(backbone: "keras.Model", path: Path) -> None:
+    """Write a ``.weights.h5`` file.
+
+    Raises
+    ------
+    OSError
+        If the disk has no room for it: HDF5 finds that out by a crash.
+    """
+    needed_bytes = 1.1 * sum(weight.nbytes for weight in backbone.get_weights())
+    if shutil.disk_usage(path.parent).free < needed_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    backbone.save_weights(path)
 
 
 def random_weights_seed(path: Path) -> int | None:
