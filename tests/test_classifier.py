@@ -1,8 +1,12 @@
 """The model file: the same bytes for the same weights, pixels in, class names on board, no code."""
 
+import contextlib
+import json
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -107,6 +111,98 @@ def test_a_model_with_code_in_it_is_refused(tmp_path: Path) -> None:
     save_classifier(Classifier(model, ["r", "g", "b"]), path)
     with pytest.raises(PipelineError, match="is not a model that this pipeline saved"):
         load_classifier(path)
+
+
+HOSTILE = {
+    "a function of the system": {"module": "os", "class_name": "system", "config": "true"},
+    "a function that turns safe mode off": {
+        "module": "keras.config",
+        "class_name": "enable_unsafe_deserialization",
+        "config": {},
+    },
+    "a function in a standard layer": {
+        "module": "keras.layers",
+        "class_name": "Activation",
+        "config": {"activation": {"class_name": "__lambda__", "config": {"code": "4wAAAA=="}}},
+    },
+    "a model from another place": {
+        "module": "keras.layers",
+        "class_name": "TFSMLayer",
+        "config": {"filepath": "/", "call_endpoint": "serve"},
+    },
+    "a file of this machine": {
+        "module": "keras.layers",
+        "class_name": "StringLookup",
+        "config": {"vocabulary": "/etc/passwd"},
+    },
+    "nothing that can be called": {"module": "keras.layers", "class_name": 3, "config": None},
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+def test_a_file_that_brings_more_than_layers_is_refused_in_a_sentence(
+    hostile: dict[str, object], classifier: Classifier, tmp_path: Path
+) -> None:
+    def plant(config: dict[str, Any]) -> None:
+        layer = config["config"]["layers"][-1]
+        layer |= {"registered_name": None} | hostile
+
+    path = changed(classifier, tmp_path, "config.json", plant)
+
+    with pytest.raises(PipelineError, match="is not a model that this pipeline saved") as refused:
+        load_classifier(path)
+
+    assert len(str(refused.value)) < 500 + len(str(path))
+
+
+@pytest.mark.parametrize("classes", [["glass"], ["glass", "paper", 3], []])
+def test_a_file_whose_classes_are_not_its_answers_is_refused(
+    classes: list[object], classifier: Classifier, tmp_path: Path
+) -> None:
+    def put(names: list[object]) -> None:
+        names[:] = classes
+
+    path = changed(classifier, tmp_path, "classes.json", put)
+
+    with pytest.raises(PipelineError, match="is not a model that this pipeline saved"):
+        load_classifier(path)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_file_with_broken_weights_is_refused_or_loaded(
+    seed: int, classifier: Classifier, tmp_path: Path
+) -> None:
+    path = changed(classifier, tmp_path, "classes.json", lambda names: None)
+    random = np.random.default_rng(seed)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    weights = bytearray(members["model.weights.h5"])
+    for place in random.integers(4096, size=20):
+        weights[place] ^= 0xFF
+    write_members(path, members | {"model.weights.h5": bytes(weights)})
+
+    with contextlib.suppress(PipelineError):
+        load_classifier(path)
+
+
+def changed(
+    classifier: Classifier, folder: Path, member: str, change: Callable[[Any], None]
+) -> Path:
+    """Save a model and change one of the JSON files in it."""
+    path = folder / "model.keras"
+    save_classifier(classifier, path)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    content = json.loads(members[member])
+    change(content)
+    write_members(path, members | {member: json.dumps(content).encode()})
+    return path
+
+
+def write_members(path: Path, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
 
 
 def test_no_layer_needs_custom_code(classifier: Classifier, tmp_path: Path) -> None:

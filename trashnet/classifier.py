@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 import keras
 import numpy as np
@@ -148,12 +149,23 @@ def load_classifier(path: Path) -> Classifier:
         with zipfile.ZipFile(path) as file:
             class_names = json.loads(file.read(CLASSES_MEMBER))
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        _check_shapes(model, class_names)
+    except Exception as error:  # Keras passes on whatever it meets in a broken or foreign file
         raise PipelineError(
-            f"{path} is not a model that this pipeline saved ({' '.join(str(error).split())}); "
-            "train it again with `dvc repro`."
+            f"{path} is not a model that this pipeline saved "
+            f"({shorten(str(error), 200, placeholder=' ...')}); train it again with `dvc repro`."
         ) from None
     return Classifier(model, class_names)
+
+
+def _check_shapes(model: keras.Model, class_names: list[str]) -> None:
+    source, target = model.input_shape, model.output_shape
+    if len(source) != 4 or source[3] != 3 or None in source[1:]:
+        raise ValueError(f"it takes {source} and no photos of one size")
+    if not all(isinstance(name, str) for name in class_names):
+        raise ValueError(f"its classes are {class_names} and not names")
+    if target != (None, len(class_names)):
+        raise ValueError(f"it returns {target} and knows the classes {class_names}")
 
 
 def _pool(feature_map: keras.KerasTensor) -> keras.KerasTensor:

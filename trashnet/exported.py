@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 
@@ -114,10 +115,10 @@ def load_exported(path: Path) -> ExportedClassifier:
             flat_buffer, description["model"], class_names, (height, width)
         )
         _check_shapes(exported)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # LiteRT passes on whatever it meets in a broken or foreign file
         raise PipelineError(
             f"{path} is not a LiteRT model that this pipeline exported "
-            f"({' '.join(str(error).split())}); export it again with `dvc repro`."
+            f"({shorten(str(error), 200, placeholder=' ...')}); export it again with `dvc repro`."
         ) from None
     return exported
 
@@ -138,6 +139,7 @@ def _describe(exported: ExportedClassifier) -> dict[str, object]:
 
 def _check_shapes(exported: ExportedClassifier) -> None:
     interpreter = make_interpreter(exported.flat_buffer)
+    interpreter.allocate_tensors()  # finds most of what is broken inside
     inputs = [detail["shape"].tolist() for detail in interpreter.get_input_details()]
     outputs = [detail["shape"].tolist() for detail in interpreter.get_output_details()]
     promised = [[1, *exported.image_size, 3]], [[1, len(exported.class_names)]]
