@@ -97,7 +97,7 @@ def draw_contact_sheet(photos: pd.DataFrame, image_size: list[int]) -> Figure:
         for axis, pixels in zip(row, pictures, strict=False):
             axis.imshow(pixels)
             axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(label, fontsize=8)
+        row[0].set_ylabel(label, fontsize=8, parse_math=False)  # a class may be called $x$
     for column, axis in enumerate(axes[0]):
         axis.set_title(f"view {column}" if column else "plain", fontsize=8)
     figure.tight_layout(pad=0.4)

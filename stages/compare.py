@@ -306,6 +306,7 @@ def draw(
     figure.suptitle(
         f"{header.dataset}, split {header.split}, {header.test_photos} test photos",
         fontsize=11,
+        parse_math=False,  # a dataset or a class may be called $x$
     )
     draw_accuracy(left, comparison)
     draw_recall(right, recall)
@@ -332,7 +333,8 @@ def draw_accuracy(axes: Axes, comparison: pd.DataFrame) -> None:
 def draw_recall(axes: Axes, recall: pd.DataFrame) -> None:
     """Draw each class's recall as a coloured cell with its number."""
     axes.imshow(recall, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    axes.set_xticks(range(recall.shape[1]), recall.columns, rotation=30, ha="right")
+    columns = range(recall.shape[1])
+    axes.set_xticks(columns, recall.columns, rotation=30, ha="right", parse_math=False)
     axes.set_title("recall on test", fontsize=10)
     axes.tick_params(axis="y", length=0)
     for (row, column), share in np.ndenumerate(recall.to_numpy()):

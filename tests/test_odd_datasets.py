@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from ruamel.yaml import YAML
 
-from stages import prepare, split
+from stages import augment, prepare, split
+from stages.compare import draw_recall
 from stages.train import class_weights
 from trashnet.dataset import RAW, class_names, read_manifest, read_splits
 from trashnet.errors import PipelineError
@@ -29,6 +31,8 @@ ODD_NAMES = [
     "NA",
     "1.0",
     "p_glass",
+    r"$\bad$",
+    "a..b",
 ]
 
 
@@ -71,6 +75,19 @@ def test_names_that_need_care_go_through_every_table() -> None:
     again = read_predictions("predictions.csv")
     assert again["label"].tolist() == again["predicted"].tolist() == sorted(ODD_NAMES)
     assert list(again.columns[3:]) == [f"p_{name}" for name in sorted(ODD_NAMES)]
+
+
+def test_names_that_matplotlib_takes_for_mathematics_are_drawn() -> None:
+    for position, name in enumerate([r"$\bad$", "$x_1$ and $y"]):
+        put_photos(name, 8, first=8 * position)
+    prepare.main()
+
+    augment.main()
+
+    assert Path("reports/augmented-views.png").is_file()
+    figure = Figure()
+    draw_recall(figure.subplots(), pd.DataFrame({r"$\bad$": [0.5], "$x_1$ and $y": [1.0]}))
+    figure.savefig("recall.png")
 
 
 @pytest.mark.parametrize("classes", [2, 100])
