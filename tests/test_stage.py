@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -95,6 +96,17 @@ def test_failure_is_a_sentence_that_names_the_stage(
         run_stage(failing_with(error))
 
     assert sentence in str(exit_.value.code)
+
+
+def test_clock_that_no_zip_file_knows_is_told_before_any_work(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small machines without a battery start in 1970."""
+    command_line()
+    monkeypatch.setattr(time, "localtime", lambda: time.gmtime(0))
+
+    with pytest.raises(SystemExit, match="split: the clock of this machine stands in 1970"):
+        run_stage(failing_with(AssertionError("work was done")))
 
 
 def test_programming_error_keeps_its_stack_trace(command_line: CommandLine) -> None:

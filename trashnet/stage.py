@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -30,6 +31,7 @@ def log(message: str) -> None:
 
 def _run(main: Callable[[], None]) -> None:
     try:
+        _check_clock()
         main()
     except PipelineError as error:
         sys.exit(f"{_stage_name()}: {error}")
@@ -46,6 +48,15 @@ def _run(main: Callable[[], None]) -> None:
         sys.exit(
             f"{_stage_name()}: {error.strerror or error} ({error.filename or 'no file named'}); "
             "mend that and run the same command again."
+        )
+
+
+def _check_clock() -> None:
+    year = time.localtime().tm_year
+    if year < 1980:
+        raise PipelineError(
+            f"the clock of this machine stands in {year}, and model files are zip files, which "
+            "know no year before 1980; set it and run the same command again."
         )
 
 
