@@ -1,5 +1,6 @@
 """The app: what it answers, what it offers, and what a person sees when something is wrong."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -7,13 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import aiohttp
 import keras
 import numpy as np
 import pandas as pd
@@ -22,6 +26,8 @@ import streamlit as st
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from starlette.formparsers import MultiPartParser
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.testing.v1 import AppTest
 
 from app.answers import ask, in_words, percent, rule_in_words
@@ -398,6 +404,77 @@ def wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
         except URLError:
             time.sleep(0.1)
     raise AssertionError(Path("app.log").read_text())
+
+
+class Visitor:
+    """A page that is open in a browser, as the server sees it: a session that may upload."""
+
+    def __init__(self, client: aiohttp.ClientSession, address: str, token: str) -> None:
+        self._client, self._address, self._token = client, address, token
+        self._session = "nobody"
+
+    async def open_page(self) -> None:
+        """Start the page and wait for the name of its session."""
+        # Held, because the session ends with the connection.
+        self._stream = await self._client.ws_connect(
+            f"{self._address}/_stcore/stream", protocols=["streamlit"], max_msg_size=0
+        )
+        start = BackMsg()
+        start.rerun_script.query_string = ""
+        await self._stream.send_bytes(start.SerializeToString())
+        message = ForwardMsg()
+        while message.WhichOneof("type") != "new_session":
+            message.ParseFromString(await self._stream.receive_bytes(timeout=60))
+        self._session = message.new_session.initialize.session_id
+
+    async def upload(self, name: str, content: bytes) -> int:
+        """Send a file as the page does and return the HTTP status."""
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename=name, content_type="image/png")
+        return await self.send(form)
+
+    async def send(self, data: aiohttp.FormData | bytes) -> int:
+        address = f"{self._address}/_stcore/upload_file/{self._session}/{uuid.uuid4()}"
+        token = {"X-Xsrftoken": self._token, "Cookie": f"_streamlit_xsrf={self._token}"}
+        async with self._client.put(address, data=data, headers=token) as response:
+            return response.status
+
+
+async def visit(address: str) -> dict[str, object]:
+    """Upload from twenty pages at once, and what the page itself would never send."""
+    async with aiohttp.ClientSession() as client:
+        async with client.get(f"{address}/_stcore/health") as response:
+            token = response.cookies["_streamlit_xsrf"].value
+        visitors = [Visitor(client, address, token) for _ in range(20)]
+        await asyncio.gather(*(visitor.open_page() for visitor in visitors))
+        large = [visitor.upload("large.png", bytes(19_000_000)) for visitor in visitors]
+        return {
+            "too large": await visitors[0].upload("larger.png", bytes(21_000_000)),
+            "no form": await visitors[0].send(b"{}"),
+            "a path": await visitors[0].upload("../../evil.png", photo("red")),
+            "no page": await Visitor(client, address, token).upload("a.png", photo("red")),
+            "no token": await Visitor(client, address, "").upload("a.png", photo("red")),
+            "twenty at once": set(await asyncio.gather(*large)),
+        }
+
+
+@pytest.mark.slow
+def test_server_takes_photos_of_its_own_pages_alone_and_keeps_none(
+    address: str, trained: Path
+) -> None:
+    before = sorted(trained.parent.rglob("*"))
+
+    statuses = asyncio.run(visit(address))
+
+    assert statuses == {
+        "too large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "no form": HTTPStatus.BAD_REQUEST,
+        "a path": HTTPStatus.NO_CONTENT,
+        "no page": HTTPStatus.BAD_REQUEST,
+        "no token": HTTPStatus.FORBIDDEN,
+        "twenty at once": {HTTPStatus.NO_CONTENT},
+    }
+    assert sorted(trained.parent.rglob("*")) == before
 
 
 @pytest.fixture
