@@ -72,6 +72,8 @@ def test_committed_params_are_valid() -> None:
         ("seed", 2**32, "less than 4294967296"),
         ("batch_size", 0, "greater than or equal to 1"),
         ("augment.views", -1, "greater than or equal to 0"),
+        ("augment.views", 10**20, "less than or equal to 1000000"),
+        ("split.folds", 10**20, "less than or equal to 1000000"),
         ("augment.seed", -1, "greater than or equal to 0"),
         ("fine_tune.epochs", -2, "greater than or equal to 0"),
         ("fine_tune.layers", -1, "greater than or equal to 0"),

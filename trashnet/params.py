@@ -47,8 +47,8 @@ def _ascending(bounds: list[float]) -> list[float]:
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=0)]
-PositiveCount = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+PositiveCount = Annotated[int, Field(ge=1, le=1_000_000)]
 LearningRate = Annotated[float, Field(gt=0)]
 Url = Annotated[str, Field(min_length=1)]
 FactorRange = Annotated[
@@ -105,7 +105,7 @@ class Split(Section):
     seed: Seed
     test: Annotated[float, Field(gt=0, lt=1)]
     val: Annotated[float, Field(gt=0, lt=1)]
-    folds: Annotated[int, Field(ge=2)]
+    folds: Annotated[int, Field(ge=2, le=1_000_000)]
     fold: PositiveCount
     files: Url | None
 
