@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from trashnet.errors import PipelineError
 from trashnet.stage import log, run_model_stage, run_stage
@@ -84,6 +85,7 @@ def test_unknown_argument_is_refused(
         (OSError(errno.ENOSPC, "No space left on device"), "split: No space left on device"),
         (BrokenProcessPool("ended abruptly"), "split: the system ended a worker process"),
         (MemoryError(), "split: memory ran out; free some and run the same command again."),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), "split: memory ran out; free some"),
         (FileNotFoundError(errno.ENOENT, "No such file", "data/x.csv"), "data/x.csv"),
     ],
 )

@@ -43,12 +43,21 @@ def _run(main: Callable[[], None]) -> None:
             "out; free some and run the same command again."
         )
     except MemoryError:
-        sys.exit(f"{_stage_name()}: memory ran out; free some and run the same command again.")
+        sys.exit(_out_of_memory())
     except OSError as error:
         sys.exit(
             f"{_stage_name()}: {error.strerror or error} ({error.filename or 'no file named'}); "
             "mend that and run the same command again."
         )
+    except Exception as error:
+        # TensorFlow's own MemoryError, told by its name: importing it takes seconds.
+        if type(error).__name__ != "ResourceExhaustedError":
+            raise
+        sys.exit(_out_of_memory())
+
+
+def _out_of_memory() -> str:
+    return f"{_stage_name()}: memory ran out; free some and run the same command again."
 
 
 def _check_clock() -> None:
