@@ -43,8 +43,10 @@ def class_names(model: str) -> list[str]:
 
 def _version(model: str) -> int:
     """Return what changes when the model is trained again, 0 where there is none."""
-    file = Path("models", f"{model}.keras")
-    return file.stat().st_mtime_ns if file.is_file() else 0
+    try:
+        return Path("models", f"{model}.keras").stat().st_mtime_ns
+    except FileNotFoundError:  # asked for once, because `dvc repro` may take it away in between
+        return 0
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model")

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -32,6 +33,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.answers import ask, in_words, percent, rule_in_words
 from app.markup import bars, confusion_table, plain
+from app.models import _version
 from app.results import confusion, mistakes
 from trashnet.classifier import Classifier, assemble, load_classifier, save_classifier
 from trashnet.files import write_json
@@ -253,6 +255,27 @@ def test_model_that_was_trained_again_answers_anew(trained: Path) -> None:
     app.run()
 
     assert app.subheader[0].value != before
+
+
+def test_model_that_comes_and_goes_is_there_or_not(trained: Path) -> None:
+    """`dvc repro` takes a model away before it trains it again."""
+    model, aside = Path("models/MobileNet.keras"), Path("models/aside")
+    versions = {model.stat().st_mtime_ns, 0}
+    done = Event()
+
+    def come_and_go() -> None:
+        while not done.is_set():
+            model.rename(aside)
+            aside.rename(model)
+
+    with ThreadPoolExecutor(1) as pipeline:
+        pipeline.submit(come_and_go)
+        try:
+            seen = {_version("MobileNet") for _ in range(20_000)}
+        finally:
+            done.set()
+
+    assert seen == versions
 
 
 def test_quality_comes_from_the_metrics(trained: Path) -> None:
