@@ -33,7 +33,7 @@ class Line(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status, headers, body = self.ask_the_bucket()
-        fault = self.server.next_fault() if "alt=media" in self.path else ""
+        fault = self.server.next_fault() if self.server.spoils in self.path else ""
         match fault:
             case "500" | "429" | "403":
                 self.answer(int(fault), {}, b"the line refuses")
@@ -88,6 +88,7 @@ class MisbehavingLine(ThreadingHTTPServer):
         self.bucket = bucket
         self.faults: list[str] = []
         self.for_ever = False
+        self.spoils = "alt=media"  # downloads; "" for questions about objects and folders as well
 
     def next_fault(self) -> str:
         if self.for_ever and len(self.faults) == 1:
@@ -155,6 +156,37 @@ def test_lasting_fault_ends_in_a_sentence_and_leaves_nothing(
     assert sentence.endswith("point datasets.mine.url at another file, folder or URL.")
     assert "\n" not in sentence
     assert list(tmp_path.glob("*it*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", PASSING)
+def test_passing_fault_of_a_question_is_ridden_out(
+    fault: str, line: MisbehavingLine, put_object: PutObject, tmp_path: Path
+) -> None:
+    put_object("set/glass/1.jpg", CONTENT)
+    line.spoils, line.faults = "", [fault] * 3
+
+    fetch_folder("gs://photos/set", tmp_path / "set")
+
+    assert line.faults == []
+    assert (tmp_path / "set/glass/1.jpg").read_bytes() == CONTENT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["500", "cut short"])
+def test_lasting_fault_of_a_question_ends_in_a_sentence(
+    fault: str, line: MisbehavingLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.spoils, line.faults, line.for_ever = "", [fault], True
+    monkeypatch.setattr(storage, "PATIENCE_SECONDS", 2.0)
+    began = time.monotonic()
+
+    with pytest.raises(PipelineError, match=r"^gs://photos/set could not be fetched: ") as refused:
+        fetch_folder("gs://photos/set", tmp_path / "set", "datasets.mine.url")
+
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.glob("*set*")) == []
+    assert time.monotonic() - began < 60
 
 
 def test_denied_download_is_told_at_once(line: MisbehavingLine, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Fetching files and folders from wherever fsspec reaches: gs://, s3://, https://, a path."""
 
 import errno
+import json
 import logging
 import os
 import time
@@ -25,6 +26,8 @@ PATIENCE_SECONDS = 30.0
 that a host cannot be reached: it makes six tries with growing pauses of its own."""
 FIRST_PAUSE_SECONDS = 1.0
 PARALLEL_FILES = 8
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What a system says where it takes no more: the disk, a quota, a file's size, nothing at all."""
 
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=15)
 
@@ -279,8 +282,8 @@ def _retry(
         try:
             return action()
         except Exception as error:  # every store has kinds of its own
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise  # this machine's disk is full, which no other address mends
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
+                raise  # which no other address mends
             fault = _root(error)
             if position() > furthest:
                 furthest = position()
@@ -292,7 +295,9 @@ def _retry(
 
 
 def _root(error: Exception) -> BaseException:
-    """Undo fsspec's way of calling every HTTP fault a missing file."""
+    """Undo fsspec's way of calling every HTTP fault a missing file, and name a broken answer."""
+    if isinstance(error, json.JSONDecodeError):
+        return ConnectionError(f"what the store said was cut short ({error})")
     if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
         return error.__cause__
     return error
