@@ -188,6 +188,13 @@ def test_archive_that_fills_disks_is_refused(mode: str, tmp_path: Path) -> None:
     assert "unpacks to more than 10 MB" in refusal(archive)
 
 
+@pytest.mark.parametrize("name", [f"set/glass/{'x' * 300}.jpg", f"set/{'d/' * 3000}1.jpg"])
+def test_name_too_long_for_the_system_is_refused(name: str, tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "it", {name: b"one"})
+
+    assert "a name too long for this system" in refusal(archive)
+
+
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_zip_that_fills_the_memory_is_refused(packing: int, tmp_path: Path) -> None:
     """zipfile unpacks all that it reads of these at once: a kilobyte became four gigabytes."""

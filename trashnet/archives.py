@@ -1,6 +1,7 @@
 """Opening a dataset's archive safely, and finding and naming the photos in it."""
 
 import bz2
+import errno
 import gzip
 import hashlib
 import lzma
@@ -304,6 +305,13 @@ def _create(folder: Path, name: str, source: str) -> IO[bytes]:
         return path.open("xb")
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise PipelineError(f"{source} holds {name!r} twice; pack it anew.") from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise PipelineError(
+            f"{source} holds '{name[:60]}...', a name too long for this system; shorten it and "
+            "pack it anew."
+        ) from None
 
 
 def _read(stream: IO[bytes], name: str, source: str) -> bytes:
