@@ -185,6 +185,7 @@ def test_lasting_fault_of_a_question_ends_in_a_sentence(
         fetch_folder("gs://photos/set", tmp_path / "set", "datasets.mine.url")
 
     assert "\n" not in str(refused.value)
+    assert {"500": "HTTP status 500;", "cut short": "was cut short"}[fault] in str(refused.value)
     assert list(tmp_path.glob("*set*")) == []
     assert time.monotonic() - began < 60
 

@@ -318,7 +318,7 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    detail = " ".join(str(error).split()) or type(error).__name__
+    detail = " ".join(str(error).split()).removeprefix(", ") or type(error).__name__
     if isinstance(error, ImportError):
         return f"a package that its protocol needs is not installed ({detail})"
     if isinstance(error, FileNotFoundError) or _status(error) == 404:
@@ -329,7 +329,8 @@ def _reason(error: BaseException) -> str:
         return f"this machine may not read it ({detail})"
     if isinstance(error, (TimeoutError, aiohttp.ClientConnectionError)):
         return f"the host cannot be reached ({detail})"
-    return detail
+    # All that gcsfs says of an answer without words is its number.
+    return f"the store answers with HTTP status {detail}" if detail.isdigit() else detail
 
 
 def _failure(url: str, reason: str, parameter: str | None) -> PipelineError:
