@@ -1,0 +1,252 @@
+"""Time the pipeline against the usual way of doing the same: no views and no features kept.
+
+Run from the repository's root, on a machine with nothing else to do; the first
+takes about ten minutes on two cores, the second, of the whole budget and with
+an accuracy that counts, twenty-five:
+
+    python -m benchmarks.usual_way --photos dataset-resized.zip --weights folder --lists folder
+    python -m benchmarks.usual_way --photos ... --weights ... --lists ... --epochs 10
+
+Both ways train MobileNetV2 at 224 x 224 for at most 10 + 10 epochs on the
+authors' split of TrashNet. The usual way is Keras's ImageDataGenerator, a dense
+head of 128 units, the whole network forward in every epoch, first the head,
+then the last 20 layers with it, and early stopping. Preprocessing, steps and
+frozen batch norm are as they should be, so its accuracy is the best that this
+way has to give. Its seconds are those of the epochs that ran, the missing ones
+taken to last as long as the later ones. The pipeline runs in a clone without a
+cache, first as it is and then with another alpha. The sweep is reckoned from
+the same seconds: five alphas, and a second model that takes as long.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import pandas as pd
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+from benchmarks.stage_times import make_clone, run_dvc
+from stages.train import class_weights
+
+MODEL = "MobileNetV2"
+IMAGE_SIZE = (224, 224)
+EPOCHS = 10
+PATIENCE = 3
+ALPHA = 0.2
+TRAINABLE_LAYERS = 20
+LEARNING_RATES = {"head": 1e-3, "last layers": 1e-4}
+RANGES = {
+    "rotation_range": 20,
+    "zoom_range": 0.2,
+    "shear_range": 0.2,
+    "horizontal_flip": True,
+    "brightness_range": (0.7, 1.3),
+}
+SWEEP_ALPHAS = 5
+SWEEP_MODELS = 2
+
+
+class PipelineRun(NamedTuple):
+    """One DVC experiment: its stages' seconds by name, DVC's own, and the accuracy on test."""
+
+    stages: "pd.Series[float]"
+    dvc_seconds: float
+    accuracy: float
+
+    @property
+    def seconds(self) -> float:
+        """From the command to its end."""
+        return float(self.stages.sum()) + self.dvc_seconds
+
+
+class UsualRun(NamedTuple):
+    """Seconds that the whole budget takes, and the accuracy on test after the epochs that ran."""
+
+    seconds: float
+    accuracy: float
+
+
+class EpochSeconds(keras.callbacks.Callback):
+    """Notes how long each epoch takes, its validation included."""
+
+    def on_train_begin(self, logs: object = None) -> None:
+        """Start a phase."""
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        """Start an epoch."""
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        """End an epoch."""
+        self.seconds.append(time.perf_counter() - self._started)
+
+
+def main() -> None:
+    """Print the seconds of both ways and their ratios."""
+    options = parse()
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder, "clone")
+        make_clone(clone)
+        settings = pipeline_settings(options)
+        first = run_pipeline(clone, settings)
+        second = run_pipeline(clone, [*settings, "alpha=0.5"])
+        usual = run_usual_way(clone, options.weights, options.epochs)
+
+    print("seconds of the pipeline's stages")
+    table = pd.DataFrame({"nothing cached": first.stages, "another alpha": second.stages})
+    print(table.loc[first.stages.index].round(1).fillna("-").to_string())
+    sweep_ratio = sweep_of_usual_way(usual) / sweep_of_pipeline(first, second)
+    print(f"{'usual way':24} {usual.seconds:7.0f} s   test accuracy {usual.accuracy:.3f}")
+    for name, run in {"nothing cached": first, "another alpha": second}.items():
+        print(
+            f"{f'pipeline, {name}':24} {run.seconds:7.0f} s   test accuracy {run.accuracy:.3f}   "
+            f"ratio {usual.seconds / run.seconds:.1f}"
+        )
+    print(
+        f"{SWEEP_ALPHAS} alphas x {SWEEP_MODELS} models: usual way {sweep_of_usual_way(usual):.0f} "
+        f"s, pipeline {sweep_of_pipeline(first, second):.0f} s, ratio {sweep_ratio:.1f}"
+    )
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, required=True, help="TrashNet's zip")
+    parser.add_argument("--weights", type=Path, required=True, help="with <Model>.weights.h5")
+    parser.add_argument("--lists", type=Path, required=True, help="with the authors' three lists")
+    parser.add_argument("--epochs", type=int, choices=range(2, EPOCHS + 1), default=2)
+    parser.add_argument(
+        "-S", dest="settings", action="append", default=[], help="more settings of the pipeline"
+    )
+    return parser.parse_args()
+
+
+def pipeline_settings(options: argparse.Namespace) -> list[str]:
+    """Return what turns the default parameters into the same photos, split and budget."""
+    return [
+        "dataset=trashnet",
+        f"datasets.trashnet.url={options.photos.resolve()}",
+        f"datasets.trashnet.pretrained={options.weights.resolve()}",
+        f"datasets.trashnet.image_size=[{IMAGE_SIZE[0]},{IMAGE_SIZE[1]}]",
+        "split.method=official",
+        f"split.files={options.lists.resolve()}",
+        f"models=[{MODEL}]",
+        f"initial.epochs={EPOCHS}",
+        f"fine_tune.epochs={EPOCHS}",
+        *options.settings,
+    ]
+
+
+def run_pipeline(clone: Path, settings: list[str]) -> PipelineRun:
+    """Run one experiment as a person does, and read what it brought."""
+    flags = [flag for setting in settings for flag in ("-S", setting)]
+    stages, seconds = run_dvc(clone, "exp", "run", *flags)
+    metrics = json.loads((clone / f"metrics/{MODEL}.json").read_text())
+    by_name = stages.set_index("stage")["seconds"]
+    return PipelineRun(by_name, seconds - by_name.sum(), metrics["test"]["accuracy"])
+
+
+def run_usual_way(clone: Path, weights: Path, epochs: int) -> UsualRun:
+    """Train on the photos and the split of the clone, and test."""
+    keras.utils.set_random_seed(1)
+    started = time.perf_counter()
+    splits = pd.read_csv(clone / "data/splits.csv", dtype="str", keep_default_na=False)
+    train, val, test = (
+        batches(clone / "data/images", splits[splits["split"] == name], augmented=name == "train")
+        for name in ("train", "val", "test")
+    )
+    labels = splits.loc[splits["split"] == "train", "label"]
+    weight = {
+        train.class_indices[name]: value for name, value in class_weights(labels, ALPHA).items()
+    }
+    base, model = build(weights / f"{MODEL}.weights.h5", classes=len(train.class_indices))
+    missing = 0.0
+    for phase, learning_rate in LEARNING_RATES.items():
+        model.compile(
+            keras.optimizers.Adam(learning_rate),
+            "categorical_crossentropy",
+            ["accuracy"],
+            jit_compile=False,  # XLA runs depthwise convolutions ten times slower on a CPU
+        )
+        stopping = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
+        clock = EpochSeconds()
+        model.fit(
+            train,
+            validation_data=val,
+            epochs=epochs,
+            class_weight=weight,
+            callbacks=[stopping, clock],
+            verbose=0,
+        )
+        later = sum(clock.seconds[1:]) / len(clock.seconds[1:])
+        missing += (EPOCHS - epochs) * later
+        print(
+            f"usual way, {phase}: {len(clock.seconds)} epochs, the first {clock.seconds[0]:.1f} s, "
+            f"later ones {later:.1f} s",
+            flush=True,
+        )
+        for layer in base.layers[-TRAINABLE_LAYERS:]:
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+    accuracy = model.evaluate(test, return_dict=True, verbose=0)["accuracy"]
+    return UsualRun(time.perf_counter() - started + missing, accuracy)
+
+
+def build(weights: Path, classes: int) -> tuple[keras.Model, keras.Model]:
+    """Return the frozen backbone, and the classifier that contains its layers."""
+    base = getattr(keras.applications, MODEL)(
+        include_top=False, weights=None, input_shape=(*IMAGE_SIZE, 3), pooling="avg"
+    )
+    base.load_weights(weights)
+    base.trainable = False
+    hidden = keras.layers.Dense(128, activation="relu")(base.output)
+    hidden = keras.layers.Dropout(0.2)(hidden)
+    probabilities = keras.layers.Dense(classes, activation="softmax")(hidden)
+    return base, keras.Model(base.input, probabilities)
+
+
+def batches(images: Path, photos: pd.DataFrame, augmented: bool) -> Any:
+    """Return Keras's generator of photos read, warped and scaled anew in every epoch."""
+    generator = ImageDataGenerator(
+        preprocessing_function=keras.applications.mobilenet_v2.preprocess_input,
+        **(RANGES if augmented else {}),
+    )
+    return generator.flow_from_dataframe(
+        photos,
+        str(images),
+        x_col="path",
+        y_col="label",
+        target_size=IMAGE_SIZE,
+        batch_size=32,
+        shuffle=augmented,
+        seed=1,
+    )
+
+
+def sweep_of_usual_way(usual: UsualRun) -> float:
+    """Return the seconds of training every model with every alpha."""
+    return SWEEP_ALPHAS * SWEEP_MODELS * usual.seconds
+
+
+def sweep_of_pipeline(first: PipelineRun, second: PipelineRun) -> float:
+    """Return the seconds of the same: what depends on the model or the alpha runs again."""
+    of_model = first.stages["pretrained"] + first.stages["features"]
+    of_both = second.stages["train"] + second.stages["evaluate"]
+    of_alpha = second.seconds - of_both
+    shared = first.seconds - of_model - of_both - of_alpha
+    return float(
+        shared
+        + SWEEP_MODELS * of_model
+        + SWEEP_ALPHAS * of_alpha
+        + SWEEP_ALPHAS * SWEEP_MODELS * of_both
+    )
+
+
+if __name__ == "__main__":
+    main()
