@@ -1,84 +1,197 @@
-"""Hold reading, hashing and augmenting photos on all cores against the same work on one.
+"""Hold the stages that read and make photos against the work itself, and time the grouping.
 
 Run from the repository's root, after `dvc repro`, with nothing else to do:
 
     python -m benchmarks.photo_speed
 
-The first two lines give the seconds that the work itself takes on one core,
-divided by the cores, as a share of the stage's own: 1 where all cores work all
-the time. The others give the seconds in which random perceptual hashes, a
+For prepare and augment it gives the seconds that each step of the work takes on
+one core, their sum divided by the cores, and the seconds of the same work as the
+stage does it, with its threads or processes; 1.0 is a stage in which all cores
+work all the time. Both take turns, and the best round of each counts. `stage`
+is the whole stage as `dvc repro` starts it. Last, random perceptual hashes, a
 tenth of them with a near-duplicate, are grouped.
 """
 
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
+import imagehash
 import numpy as np
 
 from stages.augment import PHOTOS_A_SHARD, Shard, write_shard
-from stages.prepare import find_files, inspect_file, inspect_files
-from trashnet.dataset import read_manifest
+from stages.prepare import find_files, inspect_files
+from trashnet.dataset import IMAGES, RAW, read_manifest
+from trashnet.errors import PipelineError
+from trashnet.images import read_image, resize
 from trashnet.near_duplicates import group_near_duplicates
-from trashnet.params import load_params
+from trashnet.params import Params, load_params
+from trashnet.views import make_view, view_generator
 
+ROUNDS = 3
 HASHES = [2_527, 100_000]
 
 
+class Steps:
+    """Adds up the seconds of the named steps of some work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def begin(self) -> None:
+        """Forget the time since the last step."""
+        self._last = time.perf_counter()
+
+    def end(self, step: str) -> None:
+        """Count the time since the last step for this one."""
+        now = time.perf_counter()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
+        self._last = now
+
+
 def main() -> None:
-    """Print a line a measurement."""
-    cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores")
-    for name, (one_core, all_cores) in {"prepare": prepare(), "augment": augment()}.items():
-        print(
-            f"{name}: {one_core:.1f} s on one core, {all_cores:.1f} s on all, "
-            f"share of the cores' time in use {one_core / cores / all_cores:.2f}"
-        )
-    bits = load_params().prepare.near_duplicate_bits
-    for count in HASHES:
-        hashes = planted_hashes(count, bits)
-        seconds = seconds_of(lambda: group_near_duplicates(hashes, bits))  # noqa: B023
-        print(f"{count} hashes grouped in {seconds:.2f} s")
-
-
-def prepare() -> tuple[float, float]:
-    """Return the seconds of reading and hashing every photo on one core and on all."""
-    paths = find_files()
-    inspect_files(paths)  # so that both find the files in memory
-    return (
-        seconds_of(lambda: [inspect_file(path) for path in paths]),
-        seconds_of(lambda: inspect_files(paths)),
-    )
-
-
-def augment() -> tuple[float, float]:
-    """Return the seconds of making every view on one core and on all."""
+    """Print some lines a stage, and one a number of hashes."""
     params = load_params()
-    manifest = read_manifest()
-    photos = manifest[manifest["status"] == "ok"].reset_index(drop=True)
-    shards = [
-        Shard(f"{start}.npy", photos[start : start + PHOTOS_A_SHARD])
-        for start in range(0, len(photos), PHOTOS_A_SHARD)
-    ]
+    print(f"{len(os.sched_getaffinity(0))} cores, dataset {params.dataset}")
+    paths = find_files()
+    report("prepare", lambda: inspect_in_steps(paths), lambda: inspect_files(paths))
     with tempfile.TemporaryDirectory() as folder:
+        shards = make_shards()
         write = partial(
             write_shard,
             folder=Path(folder),
             settings=params.augment,
             image_size=params.data.image_size,
         )
-        one_core = seconds_of(lambda: [write(shard) for shard in shards])
-        return one_core, seconds_of(lambda: in_processes(write, shards))
+        report(
+            "augment",
+            lambda: augment_in_steps(shards, params, Path(folder)),
+            lambda: in_processes(write, shards),
+        )
+    for count in HASHES:
+        group(count, params.prepare.near_duplicate_bits)
+
+
+def report(
+    stage: str, one_core: Callable[[], dict[str, float]], all_cores: Callable[[], object]
+) -> None:
+    """Time the steps on one core and the stage's way on all, in turns, and print both."""
+    rounds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        steps = one_core()
+        between = time.perf_counter()
+        all_cores()
+        rounds.append((between - started, time.perf_counter() - between, steps))
+    _, _, steps = min(rounds, key=lambda of_round: of_round[0])
+    ideal = sum(steps.values()) / len(os.sched_getaffinity(0))
+    parallel = min(seconds for _, seconds, _ in rounds)
+    print(f"{stage}: " + ", ".join(f"{step} {taken:.2f} s" for step, taken in steps.items()))
+    whole = seconds_of_stage(stage)
+    print(
+        f"  sum / cores {ideal:.2f} s, on all cores {parallel:.2f} s, ratio "
+        f"{ideal / parallel:.2f}; stage {whole:.2f} s, ratio {ideal / whole:.2f}"
+    )
+
+
+def inspect_in_steps(paths: list[str]) -> dict[str, float]:
+    """Do on one core what prepare does to every file; return the seconds of each step."""
+    steps = Steps()
+    for path in paths:
+        steps.begin()
+        content = (RAW / path).read_bytes()
+        steps.end("read")
+        sha256(content).hexdigest()
+        steps.end("sha256")
+        try:
+            photo = read_image(BytesIO(content))
+        except PipelineError:
+            steps.end("decode")
+            continue
+        steps.end("decode")
+        imagehash.phash(photo)
+        steps.end("perceptual hash")
+    return steps.seconds
+
+
+def augment_in_steps(shards: list[Shard], params: Params, folder: Path) -> dict[str, float]:
+    """Do on one core what augment does to every photo; return the seconds of each step."""
+    steps = Steps()
+    image_size, settings = params.data.image_size, params.augment
+    for shard in shards:
+        steps.begin()
+        views = np.empty((len(shard.photos), settings.views, *image_size, 3), np.uint8)
+        for row, photo in enumerate(shard.photos.itertuples()):
+            image = read_image(IMAGES / str(photo.path))
+            steps.end("decode")
+            plain = resize(image, image_size)
+            steps.end("resize")
+            for view in range(settings.views):
+                random = view_generator(settings.seed, str(photo.sha256), view + 1)
+                views[row, view] = make_view(plain, settings, random)
+            steps.end("warp")
+        np.save(folder / shard.name, views)
+        steps.end("write")
+    return steps.seconds
+
+
+def make_shards() -> list[Shard]:
+    """Return the photos in shards, as augment cuts them."""
+    manifest = read_manifest()
+    photos = manifest[manifest["status"] == "ok"].reset_index(drop=True)
+    return [
+        Shard(f"{start}.npy", photos[start : start + PHOTOS_A_SHARD])
+        for start in range(0, len(photos), PHOTOS_A_SHARD)
+    ]
 
 
 def in_processes(write: Callable[[Shard], None], shards: list[Shard]) -> None:
     """Make the shards as the stage does."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(write, shards))
+
+
+def seconds_of_stage(stage: str) -> float:
+    """Run a stage in a scratch folder with this one's inputs; return the best of some runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy("params.yaml", folder)
+        (Path(folder) / "corrections").symlink_to(Path("corrections").resolve())
+        (Path(folder) / "data").mkdir()
+        inputs = {"prepare": [RAW], "augment": [IMAGES, IMAGES.with_name("manifest.csv")]}[stage]
+        for path in inputs:
+            (Path(folder) / path).symlink_to(path.resolve())
+        command = [sys.executable, "-m", f"stages.{stage}"]
+        environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "CI": "1"}
+        return min(
+            seconds_of(
+                lambda: subprocess.run(
+                    command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL
+                )
+            )
+            for _ in range(ROUNDS)
+        )
+
+
+def group(count: int, bits: int) -> None:
+    """Print how long so many hashes take, and the most memory that arrays take meanwhile."""
+    hashes = planted_hashes(count, bits)
+    seconds = seconds_of(lambda: group_near_duplicates(hashes, bits))
+    tracemalloc.start()
+    group_near_duplicates(hashes, bits)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(f"{count:,} hashes grouped in {seconds:.2f} s, at most {peak_bytes / 1e6:.1f} MB")
 
 
 def planted_hashes(count: int, bits: int) -> np.ndarray:

@@ -1,79 +1,84 @@
-"""Say where the time of a full run goes: start-up, the stages' own work, and DVC.
+"""Say where the time of a full run of the sample goes: start-up, arithmetic, files, DVC.
 
-Run from the repository's root, in a fresh clone (nothing cached), with nothing
-else to do:
+Run from the repository's root, on a machine with nothing else to do; it takes
+about six minutes on two cores:
 
     python -m benchmarks.startup
 
-It runs `dvc repro` and notes when each stage starts and ends; start-up is the
-time that importing a stage takes, measured apart.
+The first table says which stages import TensorFlow, and the seconds in which
+Python starts and imports each of them. Then `dvc repro` runs in a clone without
+a cache. Of a stage's seconds, `start-up` is that import; the rest is shared
+between `arithmetic` and `kernel` (files and memory) as its processor time is.
+What is left of the whole is DVC's own: reading the graph, hashing, and keeping
+outputs in its cache.
 """
 
-import re
 import subprocess
 import sys
+import tempfile
 import time
-from collections import defaultdict
+from pathlib import Path
 
-STAGES = [
-    "download",
-    "prepare",
-    "split",
-    "augment",
-    "pretrained",
-    "features",
-    "train",
-    "evaluate",
-    "compare",
-]
+import pandas as pd
+
+from benchmarks.stage_times import make_clone, run_dvc
+
+STARTS = 3
 
 
 def main() -> None:
-    """Print a line a stage, and what is left for DVC."""
-    startup = {stage: seconds_to_import(stage) for stage in STAGES}
-    seconds, runs, total = run_everything()
-    print(f"{'stage':12} {'runs':>4} {'seconds':>8} {'start-up':>9} {'own work':>9}")
-    for stage in STAGES:
-        starting = runs[stage] * startup[stage]
-        print(
-            f"{stage:12} {runs[stage]:4} {seconds[stage]:8.1f} {starting:9.1f} "
-            f"{seconds[stage] - starting:9.1f}"
-        )
-    print(f"{'DVC':12} {'':4} {total - sum(seconds.values()):8.1f}")
-    print(f"{'in all':12} {sum(runs.values()):4} {total:8.1f}")
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "dvc", "repro"], check=True, stdout=subprocess.DEVNULL)
-    print(f"dvc repro with nothing to do: {time.perf_counter() - started:.1f} s")
+    """Print both tables and the seconds of `dvc repro` with nothing to do."""
+    names = sorted(path.stem for path in Path("stages").glob("[!_]*.py"))
+    imports = pd.DataFrame([import_of(name) for name in names], index=names)
+    print(imports.round(2).to_string())
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder, "clone")
+        make_clone(clone)
+        stages, seconds = run_dvc(clone, "repro")
+        _, idle_seconds = run_dvc(clone, "repro")
+    table = where_time_goes(stages, imports["seconds"], seconds)
+    print(table.round(1).to_string())
+    total = table.loc["in all"]
+    parts = ["start-up", "arithmetic", "kernel", "DVC"]
+    print(", ".join(f"{part} {total[part] / total['seconds']:.0%}" for part in parts))
+    print(f"dvc repro with nothing to do: {idle_seconds:.1f} s")
 
 
-def seconds_to_import(stage: str) -> float:
-    """Return the seconds in which Python starts and imports a stage, the second time."""
-    command = [sys.executable, "-c", f"import stages.{stage}"]
-    for _ in range(2):
+def import_of(stage: str) -> dict[str, object]:
+    """Return the shortest of some imports in a new Python, and whether TensorFlow came along."""
+    program = f"import stages.{stage}, sys; print('tensorflow' in sys.modules)"
+    times = []
+    for _ in range(STARTS):
         started = time.perf_counter()
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        times.append(time.perf_counter() - started)
+    return {"seconds": min(times), "tensorflow": done.stdout.strip() == "True"}
 
 
-def run_everything() -> tuple[dict[str, float], dict[str, int], float]:
-    """Run the pipeline; return each stage's seconds and number of runs, and the seconds in all."""
-    seconds: dict[str, float] = defaultdict(float)
-    runs: dict[str, int] = defaultdict(int)
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro"], stdout=subprocess.PIPE, text=True
-    )
-    stage, started = "", began
-    for line in process.stdout or ():
-        now = time.perf_counter()
-        if begun := re.match(r"Running stage '(\w+)", line):
-            stage, started = begun[1], now
-            runs[stage] += 1
-        elif line.startswith(f"{stage}: "):  # the line in which it says what it did, its last
-            seconds[stage] += now - started
-    if process.wait() != 0:
-        sys.exit("dvc repro failed; see above.")
-    return seconds, runs, time.perf_counter() - began
+def where_time_goes(
+    stages: pd.DataFrame, import_seconds: "pd.Series[float]", seconds: float
+) -> pd.DataFrame:
+    """Return a row a stage, all models together, one of DVC and one of all."""
+    sums = stages.groupby("stage", sort=False).sum()
+    table = pd.DataFrame({"runs": stages.groupby("stage", sort=False).size()})
+    table["seconds"] = sums["seconds"]
+    table["start-up"] = table["runs"] * import_seconds.loc[table.index]
+    own = (table["seconds"] - table["start-up"]).clip(lower=0)
+    in_kernel = sums["kernel_seconds"] / (sums["user_seconds"] + sums["kernel_seconds"])
+    table["arithmetic"] = own * (1 - in_kernel)
+    table["kernel"] = own * in_kernel
+    table["MB read"] = sums["read_bytes"] / 1e6
+    table["MB written"] = sums["written_bytes"] / 1e6
+    table.loc["DVC", ["seconds", "DVC"]] = seconds - table["seconds"].sum()
+    table = table.fillna(0)
+    table.loc["in all"] = table.sum()
+    return table
 
 
 if __name__ == "__main__":

@@ -236,10 +236,10 @@ def sweep_of_usual_way(usual: UsualRun) -> float:
 
 def sweep_of_pipeline(first: PipelineRun, second: PipelineRun) -> float:
     """Return the seconds of the same: what depends on the model or the alpha runs again."""
-    of_model = first.stages["pretrained"] + first.stages["features"]
-    of_both = second.stages["train"] + second.stages["evaluate"]
+    of_model = first.stages[["pretrained", "features"]].sum()
+    of_both = second.stages[["train", "evaluate"]].sum()
     of_alpha = second.seconds - of_both
-    shared = first.seconds - of_model - of_both - of_alpha
+    shared = first.seconds - of_model - first.stages[["train", "evaluate"]].sum() - of_alpha
     return float(
         shared
         + SWEEP_MODELS * of_model
