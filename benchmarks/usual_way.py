@@ -172,7 +172,7 @@ def run_usual_way(clone: Path, weights: Path, epochs: int) -> UsualRun:
         model.compile(
             keras.optimizers.Adam(learning_rate),
             "categorical_crossentropy",
-            ["accuracy"],
+            metrics=["accuracy"],
             jit_compile=False,  # XLA runs depthwise convolutions ten times slower on a CPU
         )
         stopping = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
