@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.stage_times import make_clone, run_dvc
+from benchmarks.stage_times import Run, make_clone, run_dvc
 
 STARTS = 3
 
@@ -34,14 +34,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder, "clone")
         make_clone(clone)
-        stages, seconds = run_dvc(clone, "repro")
-        _, idle_seconds = run_dvc(clone, "repro")
-    table = where_time_goes(stages, imports["seconds"], seconds)
+        everything = run_dvc(clone, "repro")
+        nothing = run_dvc(clone, "repro")
+    table = where_time_goes(everything, imports["seconds"])
     print(table.round(1).to_string())
     total = table.loc["in all"]
     parts = ["start-up", "arithmetic", "kernel", "DVC"]
     print(", ".join(f"{part} {total[part] / total['seconds']:.0%}" for part in parts))
-    print(f"dvc repro with nothing to do: {idle_seconds:.1f} s")
+    print(f"dvc repro with nothing to do: {nothing.seconds:.1f} s")
 
 
 def import_of(stage: str) -> dict[str, object]:
@@ -61,12 +61,11 @@ def import_of(stage: str) -> dict[str, object]:
     return {"seconds": min(times), "tensorflow": done.stdout.strip() == "True"}
 
 
-def where_time_goes(
-    stages: pd.DataFrame, import_seconds: "pd.Series[float]", seconds: float
-) -> pd.DataFrame:
+def where_time_goes(run: Run, import_seconds: "pd.Series[float]") -> pd.DataFrame:
     """Return a row a stage, all models together, one of DVC and one of all."""
-    sums = stages.groupby("stage", sort=False).sum()
-    table = pd.DataFrame({"runs": stages.groupby("stage", sort=False).size()})
+    by_stage = run.stages.groupby("stage", sort=False)
+    sums = by_stage.sum()
+    table = pd.DataFrame({"runs": by_stage.size()})
     table["seconds"] = sums["seconds"]
     table["start-up"] = table["runs"] * import_seconds.loc[table.index]
     own = (table["seconds"] - table["start-up"]).clip(lower=0)
@@ -75,7 +74,7 @@ def where_time_goes(
     table["kernel"] = own * in_kernel
     table["MB read"] = sums["read_bytes"] / 1e6
     table["MB written"] = sums["written_bytes"] / 1e6
-    table.loc["DVC", ["seconds", "DVC"]] = seconds - table["seconds"].sum()
+    table.loc["DVC", ["seconds", "DVC"]] = run.seconds - table["seconds"].sum()
     table = table.fillna(0)
     table.loc["in all"] = table.sum()
     return table

@@ -16,6 +16,9 @@ way has to give. Its seconds are those of the epochs that ran, the missing ones
 taken to last as long as the later ones. The pipeline runs in a clone without a
 cache, first as it is and then with another alpha. The sweep is reckoned from
 the same seconds: five alphas, and a second model that takes as long.
+
+Beside the seconds of the clock stand those of the processor, all cores
+together, which other work on the machine hardly changes.
 """
 
 import argparse
@@ -48,25 +51,31 @@ RANGES = {
 }
 SWEEP_ALPHAS = 5
 SWEEP_MODELS = 2
+SECONDS = ["clock", "processor"]
 
 
 class PipelineRun(NamedTuple):
-    """One DVC experiment: its stages' seconds by name, DVC's own, and the accuracy on test."""
+    """One DVC experiment.
 
-    stages: "pd.Series[float]"
-    dvc_seconds: float
+    Attributes
+    ----------
+    stages : DataFrame
+        A row a stage, with the columns of `SECONDS`.
+    seconds : Series
+        From the command to its end, with the index of `SECONDS`.
+    accuracy : float
+        On test.
+    """
+
+    stages: pd.DataFrame
+    seconds: "pd.Series[float]"
     accuracy: float
-
-    @property
-    def seconds(self) -> float:
-        """From the command to its end."""
-        return float(self.stages.sum()) + self.dvc_seconds
 
 
 class UsualRun(NamedTuple):
-    """Seconds that the whole budget takes, and the accuracy on test after the epochs that ran."""
+    """What the whole budget takes, as `SECONDS`, and the accuracy on test of what ran of it."""
 
-    seconds: float
+    seconds: "pd.Series[float]"
     accuracy: float
 
 
@@ -75,15 +84,15 @@ class EpochSeconds(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: object = None) -> None:
         """Start a phase."""
-        self.seconds: list[float] = []
+        self.seconds: list[pd.Series[float]] = []
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         """Start an epoch."""
-        self._started = time.perf_counter()
+        self._started = now()
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """End an epoch."""
-        self.seconds.append(time.perf_counter() - self._started)
+        self.seconds.append(now() - self._started)
 
 
 def main() -> None:
@@ -97,20 +106,27 @@ def main() -> None:
         second = run_pipeline(clone, [*settings, "alpha=0.5"])
         usual = run_usual_way(clone, options.weights, options.epochs)
 
-    print("seconds of the pipeline's stages")
-    table = pd.DataFrame({"nothing cached": first.stages, "another alpha": second.stages})
-    print(table.loc[first.stages.index].round(1).fillna("-").to_string())
-    sweep_ratio = sweep_of_usual_way(usual) / sweep_of_pipeline(first, second)
-    print(f"{'usual way':24} {usual.seconds:7.0f} s   test accuracy {usual.accuracy:.3f}")
-    for name, run in {"nothing cached": first, "another alpha": second}.items():
-        print(
-            f"{f'pipeline, {name}':24} {run.seconds:7.0f} s   test accuracy {run.accuracy:.3f}   "
-            f"ratio {usual.seconds / run.seconds:.1f}"
-        )
-    print(
-        f"{SWEEP_ALPHAS} alphas x {SWEEP_MODELS} models: usual way {sweep_of_usual_way(usual):.0f} "
-        f"s, pipeline {sweep_of_pipeline(first, second):.0f} s, ratio {sweep_ratio:.1f}"
-    )
+    runs = {"nothing cached": first, "another alpha": second}
+    stages = pd.concat({name: run.stages for name, run in runs.items()}, axis="columns")
+    print(stages.loc[first.stages.index].round(1).fillna("-").to_string())
+    print_line("usual way", usual.seconds, usual.accuracy)
+    for name, run in runs.items():
+        print_line(f"pipeline, {name}", run.seconds, run.accuracy)
+        print_ratios(usual.seconds / run.seconds)
+    print(f"{SWEEP_ALPHAS} alphas x {SWEEP_MODELS} models")
+    print_ratios(sweep_of_usual_way(usual) / sweep_of_pipeline(first, second))
+
+
+def print_line(name: str, seconds: "pd.Series[float]", accuracy: float) -> None:
+    """Print what a way took and reached."""
+    clock, processor = seconds
+    print(f"{name:24} {clock:6.0f} s, processor {processor:6.0f} s, test accuracy {accuracy:.3f}")
+
+
+def print_ratios(ratios: "pd.Series[float]") -> None:
+    """Print how many times faster the pipeline is."""
+    clock, processor = ratios
+    print(f"{'':4} usual way / pipeline {clock:.1f}, by processor time {processor:.1f}")
 
 
 def parse() -> argparse.Namespace:
@@ -147,16 +163,19 @@ def pipeline_settings(options: argparse.Namespace) -> list[str]:
 def run_pipeline(clone: Path, settings: list[str]) -> PipelineRun:
     """Run one experiment as a person does, and read what it brought."""
     flags = [flag for setting in settings for flag in ("-S", setting)]
-    stages, seconds = run_dvc(clone, "exp", "run", *flags)
+    run = run_dvc(clone, "exp", "run", *flags)
     metrics = json.loads((clone / f"metrics/{MODEL}.json").read_text())
-    by_name = stages.set_index("stage")["seconds"]
-    return PipelineRun(by_name, seconds - by_name.sum(), metrics["test"]["accuracy"])
+    table = run.stages.set_index("stage")
+    table["clock"] = table["seconds"]
+    table["processor"] = table["user_seconds"] + table["kernel_seconds"]
+    seconds = pd.Series([run.seconds, run.processor_seconds], SECONDS)
+    return PipelineRun(table[SECONDS], seconds, metrics["test"]["accuracy"])
 
 
 def run_usual_way(clone: Path, weights: Path, epochs: int) -> UsualRun:
     """Train on the photos and the split of the clone, and test."""
     keras.utils.set_random_seed(1)
-    started = time.perf_counter()
+    started = now()
     splits = pd.read_csv(clone / "data/splits.csv", dtype="str", keep_default_na=False)
     train, val, test = (
         batches(clone / "data/images", splits[splits["split"] == name], augmented=name == "train")
@@ -167,7 +186,7 @@ def run_usual_way(clone: Path, weights: Path, epochs: int) -> UsualRun:
         train.class_indices[name]: value for name, value in class_weights(labels, ALPHA).items()
     }
     base, model = build(weights / f"{MODEL}.weights.h5", classes=len(train.class_indices))
-    missing = 0.0
+    missing = pd.Series(0.0, SECONDS)
     for phase, learning_rate in LEARNING_RATES.items():
         model.compile(
             keras.optimizers.Adam(learning_rate),
@@ -185,17 +204,17 @@ def run_usual_way(clone: Path, weights: Path, epochs: int) -> UsualRun:
             callbacks=[stopping, clock],
             verbose=0,
         )
-        later = sum(clock.seconds[1:]) / len(clock.seconds[1:])
+        later = pd.DataFrame(clock.seconds[1:]).mean()
         missing += (EPOCHS - epochs) * later
         print(
-            f"usual way, {phase}: {len(clock.seconds)} epochs, the first {clock.seconds[0]:.1f} s, "
-            f"later ones {later:.1f} s",
+            f"usual way, {phase}: {len(clock.seconds)} epochs, of the later ones each "
+            f"{later['clock']:.1f} s, processor {later['processor']:.1f} s",
             flush=True,
         )
         for layer in base.layers[-TRAINABLE_LAYERS:]:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
     accuracy = model.evaluate(test, return_dict=True, verbose=0)["accuracy"]
-    return UsualRun(time.perf_counter() - started + missing, accuracy)
+    return UsualRun(now() - started + missing, accuracy)
 
 
 def build(weights: Path, classes: int) -> tuple[keras.Model, keras.Model]:
@@ -229,23 +248,28 @@ def batches(images: Path, photos: pd.DataFrame, augmented: bool) -> Any:
     )
 
 
-def sweep_of_usual_way(usual: UsualRun) -> float:
+def sweep_of_usual_way(usual: UsualRun) -> "pd.Series[float]":
     """Return the seconds of training every model with every alpha."""
     return SWEEP_ALPHAS * SWEEP_MODELS * usual.seconds
 
 
-def sweep_of_pipeline(first: PipelineRun, second: PipelineRun) -> float:
+def sweep_of_pipeline(first: PipelineRun, second: PipelineRun) -> "pd.Series[float]":
     """Return the seconds of the same: what depends on the model or the alpha runs again."""
-    of_model = first.stages[["pretrained", "features"]].sum()
-    of_both = second.stages[["train", "evaluate"]].sum()
+    of_model = first.stages.loc[["pretrained", "features"]].sum()
+    of_both = second.stages.loc[["train", "evaluate"]].sum()
     of_alpha = second.seconds - of_both
-    shared = first.seconds - of_model - first.stages[["train", "evaluate"]].sum() - of_alpha
-    return float(
+    shared = first.seconds - of_model - first.stages.loc[["train", "evaluate"]].sum() - of_alpha
+    return (
         shared
         + SWEEP_MODELS * of_model
         + SWEEP_ALPHAS * of_alpha
         + SWEEP_ALPHAS * SWEEP_MODELS * of_both
     )
+
+
+def now() -> "pd.Series[float]":
+    """Return the clock and this process's processor time, in seconds."""
+    return pd.Series([time.perf_counter(), time.process_time()], SECONDS)
 
 
 if __name__ == "__main__":
