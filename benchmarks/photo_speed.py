@@ -7,12 +7,15 @@ Run from the repository's root, after `dvc repro`, with nothing else to do:
 For prepare and augment it gives the seconds that each step of the work takes on
 one core, their sum divided by the cores, and the seconds of the same work as the
 stage does it, with its threads or processes; 1.0 is a stage in which all cores
-work all the time. Both take turns, and the best round of each counts. `stage`
-is the whole stage as `dvc repro` starts it. Last, random perceptual hashes, a
-tenth of them with a near-duplicate, are grouped.
+work all the time. Both take turns, and the best round of each counts. The same
+ratio by processor time, which other work on the machine hardly changes, says
+what threads or processes cost, but not how long a core waits. `stage` is the
+whole stage as `dvc repro` starts it. Last, random perceptual hashes, a tenth of
+them with a near-duplicate, are grouped.
 """
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,6 +28,7 @@ from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import imagehash
 import numpy as np
@@ -60,6 +64,16 @@ class Steps:
         self._last = now
 
 
+class Round(NamedTuple):
+    """Seconds of the work on one core and as the stage does it, and of each step on one core."""
+
+    one_core: float
+    one_core_processor: float
+    all_cores: float
+    all_cores_processor: float
+    steps: dict[str, float]
+
+
 def main() -> None:
     """Print some lines a stage, and one a number of hashes."""
     params = load_params()
@@ -89,19 +103,32 @@ def report(
     """Time the steps on one core and the stage's way on all, in turns, and print both."""
     rounds = []
     for _ in range(ROUNDS):
-        started = time.perf_counter()
+        began, began_processor = time.perf_counter(), processor_seconds()
         steps = one_core()
-        between = time.perf_counter()
+        between, between_processor = time.perf_counter(), processor_seconds()
         all_cores()
-        rounds.append((between - started, time.perf_counter() - between, steps))
-    _, _, steps = min(rounds, key=lambda of_round: of_round[0])
-    ideal = sum(steps.values()) / len(os.sched_getaffinity(0))
-    parallel = min(seconds for _, seconds, _ in rounds)
-    print(f"{stage}: " + ", ".join(f"{step} {taken:.2f} s" for step, taken in steps.items()))
+        rounds.append(
+            Round(
+                between - began,
+                between_processor - began_processor,
+                time.perf_counter() - between,
+                processor_seconds() - between_processor,
+                steps,
+            )
+        )
+    best = min(rounds)
+    ideal = sum(best.steps.values()) / len(os.sched_getaffinity(0))
+    parallel = min(each.all_cores for each in rounds)
+    by_processor = min(each.one_core_processor for each in rounds) / min(
+        each.all_cores_processor for each in rounds
+    )
     whole = seconds_of_stage(stage)
+    print(f"{stage}: " + ", ".join(f"{step} {taken:.2f} s" for step, taken in best.steps.items()))
     print(
         f"  sum / cores {ideal:.2f} s, on all cores {parallel:.2f} s, ratio "
-        f"{ideal / parallel:.2f}; stage {whole:.2f} s, ratio {ideal / whole:.2f}"
+        f"{ideal / parallel:.2f}, by processor time {by_processor:.2f}; "
+        f"stage {whole:.2f} s, ratio {ideal / whole:.2f}",
+        flush=True,
     )
 
 
@@ -202,6 +229,12 @@ def planted_hashes(count: int, bits: int) -> np.ndarray:
         flips = random.choice(64, size=bits, replace=False)
         hashes[-1 - number] = hashes[number] ^ np.uint64(sum(1 << int(flip) for flip in flips))
     return hashes
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and its workers that have ended."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in usage)
 
 
 def seconds_of(action: Callable[[], object]) -> float:

@@ -31,7 +31,7 @@ TABLES = {
     "read_splits": dataset.SPLITS,
 }
 
-WITHOUT_TENSORFLOW = ["download", "prepare", "split", "augment", "compare"]
+WITHOUT_TENSORFLOW = ["download", "prepare", "split", "augment", "pretrained", "compare"]
 
 
 @cache

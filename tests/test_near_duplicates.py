@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from trashnet import near_duplicates
 from trashnet.near_duplicates import group_near_duplicates
 
-# Few bits to draw from make near-duplicates and chains of them frequent.
-hash_lists = st.lists(st.integers(0, 255) | st.integers(0, 2**64 - 1), max_size=40)
+# Few bits to draw from make near-duplicates and chains of them frequent; few bits set anywhere
+# make some that agree in one band alone.
+some_bits = st.sets(st.integers(0, 63), max_size=4).map(lambda bits: sum(1 << bit for bit in bits))
+hash_lists = st.lists(st.integers(0, 255) | some_bits | st.integers(0, 2**64 - 1), max_size=40)
 
 
 def grouped_pair_by_pair(hashes: list[int], bits: int) -> list[int]:
@@ -34,12 +36,22 @@ def test_groups_are_those_of_comparing_pair_by_pair(hashes: list[int], bits: int
     assert group(hashes, bits) == grouped_pair_by_pair(hashes, bits)
 
 
-@given(hash_lists, st.integers(0, 6), st.integers(1, 100))
-def test_size_of_the_blocks_does_not_matter(hashes: list[int], bits: int, pairs: int) -> None:
+@given(hash_lists, st.integers(0, 7))
+def test_bands_find_what_comparing_every_pair_finds(hashes: list[int], bits: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_duplicates, "PAIRS_AT_ONCE", pairs)
+        patch.setattr(near_duplicates, "MOST_BANDS", 0)
+        every_pair = group(hashes, bits)
 
-        assert group(hashes, bits) == grouped_pair_by_pair(hashes, bits)
+    assert group(hashes, bits) == every_pair
+
+
+@pytest.mark.parametrize("bits", range(8))
+def test_bits_may_differ_in_all_bands_but_one(bits: int) -> None:
+    in_the_middle_of_each_band = [64 * number // (bits + 1) + 3 for number in range(bits + 1)]
+    for spared in in_the_middle_of_each_band:
+        other = sum(1 << bit for bit in in_the_middle_of_each_band if bit != spared)
+
+        assert group([0, other], bits) == [0, 0]
 
 
 def test_chain_is_one_group_though_its_ends_are_far_apart() -> None:
@@ -66,3 +78,12 @@ def test_dataset_of_ordinary_size_takes_no_noticeable_time(bits: int) -> None:
     group_near_duplicates(hashes, bits)
 
     assert time.perf_counter() - started < 2
+
+
+def test_forty_times_as_many_photos_take_no_noticeable_time_either() -> None:
+    hashes = np.random.default_rng(1).integers(0, 2**64, 100_000, dtype=np.uint64)
+
+    started = time.process_time()
+    group_near_duplicates(hashes, 4)
+
+    assert time.process_time() - started < 5
