@@ -108,7 +108,7 @@ def main() -> None:
 
     runs = {"nothing cached": first, "another alpha": second}
     stages = pd.concat({name: run.stages for name, run in runs.items()}, axis="columns")
-    print(stages.loc[first.stages.index].round(1).fillna("-").to_string())
+    print(stages.loc[first.stages.index].round(1).to_string(na_rep="-"))
     print_line("usual way", usual.seconds, usual.accuracy)
     for name, run in runs.items():
         print_line(f"pipeline, {name}", run.seconds, run.accuracy)
