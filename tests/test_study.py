@@ -14,8 +14,16 @@ from hypothesis import strategies as st
 from trashnet.errors import PipelineError
 from trashnet.study.experiments import find_experiments, rarest_class, run_grid
 from trashnet.study.grid import Run, baseline_of, make_grid, parse_values
-from trashnet.study.report import Verdict, collect, is_shown, judge, recommend, write_report
-from trashnet.study.verdict import compare, majority, smallest_visible
+from trashnet.study.report import collect, judge, recommend, write_report
+from trashnet.study.verdict import (
+    LEVEL,
+    POWER,
+    Finding,
+    compare,
+    find_all,
+    majority,
+    smallest_visible,
+)
 
 PARAMS = """
 alpha: 0.2
@@ -196,6 +204,46 @@ def test_equal_settings_differ_by_chance_alone() -> None:
     assert found.p > 0.05
 
 
+def drawn_findings(gain: float, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """Compare 200 pairs of settings of five seeds; `gain` is what one has in logits.
+
+    Some photos are hard and some are easy for all, each training has its luck,
+    and so has each answer.
+    """
+    monkeypatch.setattr("trashnet.study.verdict.RESAMPLES", 1_000)
+
+    def right(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        luck = random.normal(0, 0.15, (5, 1))
+        correct: np.ndarray = random.random((5, 430)) < 1 / (1 + np.exp(-logits - luck))
+        return correct
+
+    findings: list[Finding] = []
+    for draw in range(200):
+        random = np.random.default_rng(draw)
+        logits = random.logistic(3.2, 2, 430)
+        pair = right(logits + gain, random), right(logits, random)
+        findings += find_all({("M", "a"): pair}).values()
+    return findings
+
+
+def test_equal_settings_are_called_different_at_most_at_the_stated_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    findings = drawn_findings(0, monkeypatch)
+
+    assert sum(found.is_shown for found in findings) <= LEVEL * len(findings)
+
+
+def test_difference_said_to_be_visible_is_mostly_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = drawn_findings(0.7, monkeypatch)
+
+    # What was planted is just above what four of five such studies are said to see.
+    visible = np.mean([smallest_visible(found.difference.standard_error, 1) for found in findings])
+    planted = np.mean([found.difference.mean for found in findings])
+    assert visible < planted < 1.3 * visible
+    assert sum(found.is_shown for found in findings) >= POWER * len(findings)
+
+
 def test_comparison_is_paired_over_photos() -> None:
     """The same five points mean little where they fall on any photos."""
     random = np.random.default_rng(0)
@@ -266,13 +314,26 @@ def test_verdict_finds_the_harm_and_nothing_else(
 ) -> None:
     repository, _, results = finished
 
-    hurt, unmoved = judge(results, {"alpha": 0.2}, repository)
+    hurt, unmoved = judge(results, {"alpha": 0.2}, "trash", repository)
 
     assert (hurt.model, unmoved.model) == ("MobileNet", "MobileNetV2")
-    assert is_shown(hurt, "alpha=1")
-    assert hurt.differences["alpha=1"].mean == pytest.approx(-0.1, abs=0.02)
-    assert not is_shown(unmoved, "alpha=1")
-    assert hurt.p_holm["alpha=1"] >= hurt.differences["alpha=1"].p
+    found = hurt.accuracy["alpha=1"]
+    assert found.is_shown
+    assert found.difference.mean == pytest.approx(-0.1, abs=0.02)
+    assert found.p_holm >= found.difference.p
+    assert not unmoved.accuracy["alpha=1"].is_shown
+
+
+def test_rarest_class_has_a_verdict_of_its_own(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    repository, _, results = finished
+
+    hurt, _ = judge(results, {"alpha": 0.2}, "trash", repository)
+
+    means = results[results["model"] == "MobileNet"].groupby("setting")["recall_trash"].mean()
+    expected = means["alpha=1"] - means["alpha=0.2"]
+    assert hurt.rarest_recall["alpha=1"].difference.mean == pytest.approx(expected)
 
 
 def test_recommendation_is_validations_and_stays_at_the_baseline_when_tied() -> None:
@@ -289,7 +350,7 @@ def test_baseline_without_a_run_is_refused(
     repository, _, results = finished
 
     with pytest.raises(PipelineError, match=r"alpha=0\.5 has no finished run"):
-        judge(results, {"alpha": 0.5}, repository)
+        judge(results, {"alpha": 0.5}, "trash", repository)
 
 
 def test_other_test_photos_are_not_compared(
@@ -300,14 +361,14 @@ def test_other_test_photos_are_not_compared(
     results = collect(runs, find_experiments(repository), repository)
 
     with pytest.raises(PipelineError, match="other photos"):
-        judge(results[results["model"] == "MobileNet"], {"alpha": 0.2}, repository)
+        judge(results[results["model"] == "MobileNet"], {"alpha": 0.2}, "trash", repository)
 
 
 def test_report_is_whole_and_opens_offline(
     finished: tuple[Path, list[Run], pd.DataFrame], tmp_path: Path
 ) -> None:
     repository, runs, results = finished
-    verdicts = judge(results, {"alpha": 0.2}, repository)
+    verdicts = judge(results, {"alpha": 0.2}, "trash", repository)
     target = tmp_path / "report"
 
     write_report(
@@ -317,13 +378,14 @@ def test_report_is_whole_and_opens_offline(
     text = (target / "report.md").read_text()
     page = (target / "index.html").read_text()
     for said in (
-        "By more than chance, alpha=1 differs",
-        "No difference could be shown",
+        "By more than chance, the accuracy of alpha=1 differs",
+        "No difference in accuracy could be shown",
+        "alpha=1: recall of trash",
         runs[0].name,
     ):
         assert said in text
         assert said in page
-    assert "Recommended by validation: alpha=0.2 (0.900 against" in text
+    assert "Validation recommends to stay with alpha=0.2 (validation accuracy 0.900)" in text
     assert "train: &lt;failed&gt;" in page
     assert "data:image/png;base64" in page
     assert "http" not in page
@@ -339,4 +401,6 @@ def test_rarest_class_is_the_one_with_the_fewest_test_photos(
 
 def test_interval_alone_shows_nothing() -> None:
     found = compare(answers(0.93), answers(0.88))
-    assert not is_shown(Verdict("M", {"a": found}, {"a": 0.2}, "a"), "a")
+
+    assert found.low > 0
+    assert not Finding(found, p_holm=0.2).is_shown

@@ -54,9 +54,9 @@ def study(arguments: Sequence[str], fixed: Sequence[str], name: str | None) -> i
         raise PipelineError("no run finished, so there is nothing to report.")
     baseline = baseline_of(runs)
     target = Path("reports", name or "-".join(["study", *runs[0].setting]))
-    write_report(
-        target, runs, results, judge(results, baseline), baseline, failed, rarest_class(results)
-    )
+    rarest = rarest_class(results)
+    verdicts = judge(results, baseline, rarest)
+    write_report(target, runs, results, verdicts, baseline, failed, rarest)
     print(f"study: {len(runs) - len(failed)} of {len(runs)} runs; {target / 'index.html'}")
     return 1 if failed else 0
 

@@ -117,10 +117,11 @@ def read_metrics(commit: str, model: str, folder: Path = Path()) -> dict[str, An
 
 
 def read_correctness(commit: str, model: str, folder: Path = Path()) -> "pd.Series[bool]":
-    """Read whether a model had each test photo right, by path."""
+    """Read whether a model had each test photo right, by path and label."""
     text = read_file(commit, f"metrics/{model}/predictions-test.csv", folder)
-    table = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False, index_col="path")
-    correct: pd.Series[bool] = table["label"] == table["predicted"]
+    table = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False)
+    correct = table["label"] == table["predicted"]
+    correct.index = pd.MultiIndex.from_frame(table[["path", "label"]])
     return correct
 
 

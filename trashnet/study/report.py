@@ -15,10 +15,9 @@ from scipy.stats import t
 
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, write_text
-from trashnet.metrics import holm
 from trashnet.study.experiments import compared_models, read_correctness, read_metrics
 from trashnet.study.grid import Run, Setting, describe
-from trashnet.study.verdict import LEVEL, Difference, compare, smallest_visible
+from trashnet.study.verdict import Finding, Pair, find_all, smallest_visible
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: auto; padding: 1rem; }
@@ -35,18 +34,18 @@ class Verdict(NamedTuple):
     Attributes
     ----------
     model : str
-    differences : dict
-        `Difference` from the baseline by setting (as `describe` names it).
-    p_holm : dict
-        Their p values, corrected for all comparisons of the study.
+    accuracy : dict
+        What was found against the baseline by setting (as `describe` names it).
+    rarest_recall : dict
+        The same for the test photos of the rarest class alone.
     recommended : str
         The setting with the highest mean validation accuracy; the baseline
         where it is among the highest.
     """
 
     model: str
-    differences: dict[str, Difference]
-    p_holm: dict[str, float]
+    accuracy: dict[str, Finding]
+    rarest_recall: dict[str, Finding]
     recommended: str
 
 
@@ -83,7 +82,9 @@ def collect(runs: Sequence[Run], commits: dict[str, str], folder: Path = Path())
     return pd.DataFrame(rows)
 
 
-def judge(results: pd.DataFrame, baseline: Setting, folder: Path = Path()) -> list[Verdict]:
+def judge(
+    results: pd.DataFrame, baseline: Setting, rarest: str, folder: Path = Path()
+) -> list[Verdict]:
     """Hold each setting against the baseline, over the seeds that both have.
 
     Raises
@@ -94,30 +95,44 @@ def judge(results: pd.DataFrame, baseline: Setting, folder: Path = Path()) -> li
     base = describe(baseline)
     if base not in set(results["setting"]):
         raise PipelineError(f"The baseline {base} has no finished run; mend its failure first.")
-    differences = {
-        (model, setting): compare(*paired(of_model, setting, base, str(model), folder))
+    tables = {
+        (str(model), setting): paired(of_model, setting, base, str(model), folder)
         for model, of_model in results.groupby("model")
         for setting in dict.fromkeys(of_model["setting"])
         if setting != base and base in set(of_model["setting"])
     }
-    corrected = dict(
-        zip(differences, holm([found.p for found in differences.values()]), strict=True)
+    accuracy = find_all({key: _seeds_first(*pair) for key, pair in tables.items()})
+    recall = find_all(
+        {
+            key: _seeds_first(*(table.xs(rarest, level="label") for table in pair))
+            for key, pair in tables.items()
+        }
     )
     return [
         Verdict(
             model=str(model),
-            differences={key[1]: found for key, found in differences.items() if key[0] == model},
-            p_holm={key[1]: p for key, p in corrected.items() if key[0] == model},
+            accuracy={setting: found for (of, setting), found in accuracy.items() if of == model},
+            rarest_recall={
+                setting: found for (of, setting), found in recall.items() if of == model
+            },
             recommended=recommend(of_model, base),
         )
         for model, of_model in results.groupby("model")
     ]
 
 
+def _seeds_first(setting: pd.DataFrame, base: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return setting.to_numpy().T, base.to_numpy().T
+
+
+def _of_model(findings: dict[Pair, Finding], model: str) -> dict[str, Finding]:
+    return {setting: found for (of, setting), found in findings.items() if of == model}
+
+
 def paired(
     of_model: pd.DataFrame, setting: str, base: str, model: str, folder: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether setting and baseline were right, bool (seeds, photos), on common seeds."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return whether setting and baseline were right, a row a photo, a column a common seed."""
     commits = of_model.set_index(["setting", "seed"])["commit"]
     seeds = sorted(set(commits[setting].index) & set(commits[base].index))
     if not seeds:
@@ -134,7 +149,7 @@ def paired(
             f"{setting} and {base} were tested on other photos, so they cannot be compared; "
             "do not vary what changes the split."
         )
-    return both.iloc[:, : len(seeds)].to_numpy().T, both.iloc[:, len(seeds) :].to_numpy().T
+    return both.iloc[:, : len(seeds)], both.iloc[:, len(seeds) :]
 
 
 def recommend(of_model: pd.DataFrame, base: str) -> str:
@@ -144,40 +159,57 @@ def recommend(of_model: pd.DataFrame, base: str) -> str:
     return base if base in best else str(best[0])
 
 
-def is_shown(verdict: Verdict, setting: str) -> bool:
-    """Say whether a setting's difference is more than chance: by the test and by the interval."""
-    found = verdict.differences[setting]
-    return verdict.p_holm[setting] < LEVEL and not found.low <= 0 <= found.high
+def sentences(verdict: Verdict, results: pd.DataFrame, base: str, rarest: str) -> list[str]:
+    """Put a model's verdict into words."""
+    comparisons = len(verdict.accuracy) * results["model"].nunique()
+    return [
+        *tell_findings(verdict.accuracy, "accuracy", base, comparisons),
+        *tell_findings(verdict.rarest_recall, f"recall of {rarest}", base, comparisons),
+        tell_recommendation(verdict, results, base),
+    ]
 
 
-def sentences(verdict: Verdict, results: pd.DataFrame, base: str, comparisons: int) -> list[str]:
-    """Put a model's verdict into words, percentages of test photos in points."""
-    said = []
-    shown = [key for key in verdict.differences if is_shown(verdict, key)]
-    if shown:
-        said.append(f"By more than chance, {', '.join(shown)} differs from {base}.")
-    elif verdict.differences:
-        blur = max(found.standard_error for found in verdict.differences.values())
-        points = 100 * smallest_visible(blur, comparisons)
-        said.append(
-            "No difference could be shown; at this sample size a difference below "
-            f"{points:.1f} points would not be seen."
-        )
-    for key, found in verdict.differences.items():
-        mean, low, high = (f"{100 * share:+.1f}" for share in (found.mean, found.low, found.high))
-        said.append(
-            f"{key}: {mean} points [{low}, {high}] against {base}, "
-            f"p = {verdict.p_holm[key]:.2g} after Holm's correction: "
-            f"{'hardly chance' if is_shown(verdict, key) else 'may be chance'}."
-        )
+def tell_findings(
+    findings: dict[str, Finding], measure: str, base: str, comparisons: int
+) -> list[str]:
+    """Say whether a measure differs from the baseline's, then by how much, in points (percent)."""
+    if not findings:
+        return []
+    shown = [setting for setting, found in findings.items() if found.is_shown]
+    blur = max(found.difference.standard_error for found in findings.values())
+    points = 100 * smallest_visible(blur, comparisons)
+    summary = (
+        f"By more than chance, the {measure} of {', '.join(shown)} differs from that of {base}."
+        if shown
+        else f"No difference in {measure} could be shown; at this sample size a difference below "
+        f"{points:.1f} points would not be seen."
+    )
+    return [summary, *(_tell(measure, setting, found) for setting, found in findings.items())]
+
+
+def _tell(measure: str, setting: str, found: Finding) -> str:
+    difference = found.difference
+    mean, low, high = (
+        f"{100 * share:+.1f}" for share in (difference.mean, difference.low, difference.high)
+    )
+    return (
+        f"{setting}: {measure} {mean} points [{low}, {high}], p = {found.p_holm:.2g} after Holm's "
+        f"correction: {'hardly chance' if found.is_shown else 'may be chance'}."
+    )
+
+
+def tell_recommendation(verdict: Verdict, results: pd.DataFrame, base: str) -> str:
+    """Say what validation recommends, and what that brings on test."""
     of_model = results[results["model"] == verdict.model].groupby("setting")
     val, test = of_model["val_accuracy"].mean(), of_model["test_accuracy"].mean()
+    if verdict.recommended == base:
+        return f"Validation recommends to stay with {base} (validation accuracy {val[base]:.3f})."
     brought = 100 * (test[verdict.recommended] - test[base])
-    said.append(
-        f"Recommended by validation: {verdict.recommended} ({val[verdict.recommended]:.3f} against "
-        f"{val[base]:.3f} of {base}); on test that choice brings {brought:+.1f} points."
+    return (
+        f"Validation recommends {verdict.recommended} (validation accuracy "
+        f"{val[verdict.recommended]:.3f} against {val[base]:.3f} of {base}); on test that choice "
+        f"brings {brought:+.1f} points."
     )
-    return said
 
 
 def summary_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -215,7 +247,7 @@ def write_report(
         results.to_csv(partial, index=False)
     with atomic_file(target / "picture.png") as partial:
         partial.write_bytes(picture)
-    blocks = tell(runs, results, verdicts, baseline, failed)
+    blocks = tell(runs, results, verdicts, baseline, failed, rarest)
     write_text(target / "report.md", as_markdown(blocks))
     write_text(target / "index.html", as_html(blocks, picture))
 
@@ -230,10 +262,10 @@ def tell(
     verdicts: Sequence[Verdict],
     baseline: Setting,
     failed: dict[str, str],
+    rarest: str,
 ) -> list[Block]:
     """Return the report as blocks, for Markdown and HTML alike."""
     base = describe(baseline)
-    comparisons = sum(len(verdict.differences) for verdict in verdicts)
     seeds = sorted(set(results["seed"]))
     settings = list(dict.fromkeys(describe(run.setting) for run in runs))
     blocks: list[Block] = [
@@ -254,7 +286,7 @@ def tell(
     for verdict in verdicts:
         blocks += [
             ("h2", verdict.model),
-            ("ul", sentences(verdict, results, base, comparisons)),
+            ("ul", sentences(verdict, results, base, rarest)),
         ]
     listed = results.drop_duplicates("experiment")
     return [
@@ -268,9 +300,9 @@ def tell(
             "p",
             "Brackets: 95% bootstrap interval over seeds and test photos. p: McNemar's exact test "
             "on the majority of the seeds, corrected by Holm's method for all comparisons of this "
-            "study. A difference counts as shown where p is below 0.05 and the interval leaves "
+            "measure. A difference counts as shown where p is below 0.05 and the interval leaves "
             "out zero. The difference that would not be seen is the one that four of five such "
-            "studies would find. The recommended setting is chosen on validation; the test split "
+            "studies would find. Settings are recommended by validation accuracy; the test split "
             "only reports what that choice brings.",
         ),
         ("h2", "Experiments"),

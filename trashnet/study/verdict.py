@@ -1,11 +1,12 @@
 """Whether a setting is better than the baseline by more than chance."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import norm
 
-from trashnet.metrics import mcnemar
+from trashnet.metrics import holm, mcnemar
 
 RESAMPLES = 10_000
 LEVEL = 0.05
@@ -18,8 +19,8 @@ class Difference(NamedTuple):
     Attributes
     ----------
     mean : float
-        Accuracy of the setting less that of the baseline, over seeds and
-        photos, in [-1, 1].
+        Share of photos that the setting had right less that of the baseline,
+        over seeds and photos, in [-1, 1].
     low, high : float
         95% bootstrap interval of `mean`.
     standard_error : float
@@ -34,6 +35,45 @@ class Difference(NamedTuple):
     high: float
     standard_error: float
     p: float
+
+
+class Finding(NamedTuple):
+    """A difference among others: the more comparisons, the likelier one stands out by chance.
+
+    Attributes
+    ----------
+    difference : Difference
+    p_holm : float
+        Its p, corrected for the number of comparisons (Holm 1979).
+    """
+
+    difference: Difference
+    p_holm: float
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is more than chance: by the test and by the interval."""
+        return self.p_holm < LEVEL and not self.difference.low <= 0 <= self.difference.high
+
+
+Pair = tuple[str, str]
+"""A model and the setting of it that is held against the baseline."""
+
+
+def find_all(pairs: Mapping[Pair, tuple[np.ndarray, np.ndarray]]) -> dict[Pair, Finding]:
+    """Compare every pair and correct for their number.
+
+    Parameters
+    ----------
+    pairs : mapping
+        What `compare` takes: whether the setting and the baseline were right.
+    """
+    differences = {key: compare(*pair) for key, pair in pairs.items()}
+    corrected = holm([found.p for found in differences.values()])
+    return {
+        key: Finding(found, p)
+        for (key, found), p in zip(differences.items(), corrected, strict=True)
+    }
 
 
 def compare(correct: np.ndarray, baseline: np.ndarray, seed: int = 1) -> Difference:
