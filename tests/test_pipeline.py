@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 
 from trashnet.metrics import read_predictions
+from trashnet.study.experiments import find_experiments
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +73,16 @@ class Clone:
         """Run one experiment on top of the small settings."""
         flags = [flag for setting in (*SMALL, *settings) for flag in ("-S", setting)]
         return self.dvc("exp", "run", "-n", name, *flags)
+
+    def study_runs(self) -> dict[str, str]:
+        """Return the commit of each finished run of a study of alpha, by its name."""
+        found = find_experiments(self.folder)
+        return {name: commit for name, commit in found.items() if name.startswith("alpha-")}
+
+    def study_results(self) -> pd.DataFrame:
+        """Return the table of the study called try, without what names a commit."""
+        table = pd.read_csv(self.folder / "reports/try/results.csv")
+        return table.drop(columns="commit")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -285,3 +298,38 @@ def outcome(folder: Path) -> dict[str, bytes]:
         for file in files
         if "timing" not in file.name
     }
+
+
+def test_a_killed_study_goes_on_and_ends_in_the_same_report(clone: Clone, tmp_path: Path) -> None:
+    """A study of two runs is killed in its second, started again, and held against a whole one."""
+    clone.commit()
+    study = clone.clone_to(tmp_path / "study")
+    shutil.copytree(clone.folder / ".dvc/cache", study.folder / ".dvc/cache")
+    command = [sys.executable, "-m", "trashnet.study", "alpha=0,1", "--name", "try"]
+    command += [flag for setting in SMALL for flag in ("-S", setting)]
+    with (tmp_path / "said.txt").open("w") as said:
+        killed = subprocess.Popen(
+            command,
+            cwd=study.folder,
+            env=study.environment,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    while not (first := study.study_runs()):
+        assert killed.poll() is None, (tmp_path / "said.txt").read_text()
+        time.sleep(0.1)
+    time.sleep(5)  # the second run is at work
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+
+    study.run(command)
+    resumed = study.study_results()
+    report = (study.folder / "reports/try/report.md").read_text()
+    study.run(command)
+
+    assert (study.folder / "reports/try/report.md").read_text() == report
+    assert first.items() <= study.study_runs().items()  # neither repeated nor lost
+    study.dvc("exp", "remove", *study.study_runs())
+    study.run(command)
+    pd.testing.assert_frame_equal(study.study_results(), resumed)

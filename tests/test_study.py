@@ -181,6 +181,14 @@ def test_failure_does_not_stop_the_rest(repository: Path) -> None:
     assert executed == [1, 2, 3]
 
 
+def test_folder_in_which_dvc_fails_is_named(repository: Path, tmp_path: Path) -> None:
+    folder = repository.rename(tmp_path.with_name("späces"))
+    runs = make_grid(["seed=1"], [], folder)
+
+    with pytest.raises(PipelineError, match="späces is not; move the clone"):
+        run_grid(runs, folder, lambda run, folder: None)
+
+
 def answers(share: float, photos: int = 400, seeds: int = 5, draw: int = 0) -> np.ndarray:
     """Return whether five seeds were right; the same photos are hard for all of them."""
     random = np.random.default_rng(draw)

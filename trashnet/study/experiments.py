@@ -37,9 +37,16 @@ def run_grid(
     -------
     dict
         The names of the runs that failed, and why.
+
+    Raises
+    ------
+    PipelineError
+        If there is something to run and DVC cannot run it in this folder.
     """
     finished = find_experiments(folder)
     waiting = [run for run in runs if run.name not in finished]
+    if waiting:
+        check_folder(folder)
     failed = {}
     with progress_bar(len(runs), "experiments", "run") as bar:
         bar.update(len(runs) - len(waiting))
@@ -52,6 +59,19 @@ def run_grid(
                 bar.write(f"study: {run.name} failed: {reason}", file=sys.stderr)
             bar.update()
     return failed
+
+
+def check_folder(folder: Path) -> None:
+    """Raise where DVC fails on its own: it writes the cache's path into a copy's config as ASCII.
+
+    Seen in DVC 3.67.1 with configobj 5.0.9.
+    """
+    path = folder.resolve()
+    if not str(path).isascii():
+        raise PipelineError(
+            f"DVC runs experiments in copies of a repository only where its path is plain ASCII, "
+            f"and {path} is not; move the clone."
+        )
 
 
 def run_experiment(run: Run, folder: Path) -> str | None:
