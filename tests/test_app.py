@@ -1,6 +1,7 @@
 """The app: what it answers, what it offers, and what a person sees when something is wrong."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
@@ -38,7 +40,12 @@ from app.results import confusion, mistakes
 from trashnet.classifier import Classifier, assemble, load_classifier, save_classifier
 from trashnet.files import write_json
 from trashnet.images import load_batches
-from trashnet.metrics import predictions_table, read_predictions, write_predictions
+from trashnet.metrics import (
+    apply_temperature,
+    predictions_table,
+    read_predictions,
+    write_predictions,
+)
 from trashnet.networks import Network
 
 REPOSITORY = Path(__file__).parents[1]
@@ -404,21 +411,28 @@ def test_surest_mistake_comes_first() -> None:
 def address(trained: Path) -> Iterator[str]:
     """Start the app as people do; yield where it is."""
     (trained / ".streamlit").symlink_to(REPOSITORY / ".streamlit")
+    with started(trained, trained / "app.log") as url:
+        yield url
+
+
+@contextmanager
+def started(folder: Path, said: Path) -> Iterator[str]:
+    """Start the app in a folder and yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
-    with (trained / "app.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=trained, stdout=log, stderr=log)
+    with said.open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
-        wait_for(f"http://localhost:{port}/_stcore/health", server)
+        wait_for(f"http://localhost:{port}/_stcore/health", server, said)
         yield f"http://localhost:{port}"
     finally:
         server.terminate()
         server.wait()
 
 
-def wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
+def wait_for(url: str, server: "subprocess.Popen[bytes]", said: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:
         try:
@@ -426,7 +440,7 @@ def wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
                 return
         except URLError:
             time.sleep(0.1)
-    raise AssertionError(Path("app.log").read_text())
+    raise AssertionError(said.read_text())
 
 
 class Visitor:
@@ -547,3 +561,36 @@ def test_person_finds_the_way_in_a_browser(
     page.get_by_role("tab", name="Ask").click()
     expect(page.get_by_role("heading", name="This is blue_bin (79% sure).")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER TEST: chromium is not on this machine")
+def test_browser_shows_what_evaluate_found(page: Page, tmp_path: Path) -> None:
+    """The surest right answer, and the most doubtful one, of the best model that stands here.
+
+    docs/app.png is this test's picture where the README's command under "Results" ran:
+    ``pytest tests/test_app.py -k evaluate_found --basetemp=pictures``.
+    """
+    best = next(iter(json.loads((REPOSITORY / "reports/comparison.json").read_text())["models"]))
+    if not (REPOSITORY / f"models/{best}.keras").is_file():
+        pytest.skip("no model is trained in this clone; ./run trains some")
+    metrics = json.loads((REPOSITORY / f"metrics/{best}.json").read_text())
+    predictions = read_predictions(REPOSITORY / f"metrics/{best}/predictions-test.csv")
+    names = [name.removeprefix("p_") for name in predictions if str(name).startswith("p_")]
+    probabilities = predictions[[f"p_{name}" for name in names]].to_numpy()
+    confidences = apply_temperature(probabilities, metrics["calibration"]["temperature"])
+    highest = confidences.max(axis=1)
+    surest = highest[predictions["label"] == predictions["predicted"]].max()
+    shown = [int(np.argmax(highest == surest)), int(np.argmin(highest))]
+    page.set_viewport_size({"width": 900, "height": 1130})
+
+    with started(REPOSITORY, tmp_path / "app.log") as address:
+        page.goto(address)
+        files = [REPOSITORY / predictions["path"][row] for row in shown]
+        page.locator("input[type=file]").set_input_files(files)
+
+        for row in shown:
+            said = in_words(confidences[row], names, metrics["calibration"]["threshold"])
+            expect(page.get_by_role("heading", name=said)).to_be_visible()
+        expect(page.get_by_role("img", name="orange where the model saw")).to_have_count(2)
+        page.screenshot(path=tmp_path / "app.png")
