@@ -189,6 +189,14 @@ def test_folder_in_which_dvc_fails_is_named(repository: Path, tmp_path: Path) ->
         run_grid(runs, folder, lambda run, folder: None)
 
 
+def test_git_configuration_on_which_dvc_fails_is_named(repository: Path) -> None:
+    git(repository, "config", "user.name", "Jürgen")
+    runs = make_grid(["seed=1"], [], repository)
+
+    with pytest.raises(PipelineError, match=r"user\.name=Jürgen is not"):
+        run_grid(runs, repository, lambda run, folder: None)
+
+
 def answers(share: float, photos: int = 400, seeds: int = 5, draw: int = 0) -> np.ndarray:
     """Return whether five seeds were right; the same photos are hard for all of them."""
     random = np.random.default_rng(draw)

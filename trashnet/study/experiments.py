@@ -62,16 +62,19 @@ def run_grid(
 
 
 def check_folder(folder: Path) -> None:
-    """Raise where DVC fails on its own: it writes the cache's path into a copy's config as ASCII.
+    """Raise where DVC fails on its own: it writes a copy's configuration in ASCII alone.
 
     Seen in DVC 3.67.1 with configobj 5.0.9.
     """
-    path = folder.resolve()
-    if not str(path).isascii():
-        raise PipelineError(
-            f"DVC runs experiments in copies of a repository only where its path is plain ASCII, "
-            f"and {path} is not; move the clone."
-        )
+    path = str(folder.resolve())
+    settings = _git(folder, "config", "--local", "--list").splitlines()
+    for text in (path, *settings):
+        if not text.isascii():
+            raise PipelineError(
+                "DVC copies a repository for its experiments only where its path and its git "
+                f"configuration are plain ASCII, and {text} is not; move the clone, or change "
+                "that line of .git/config."
+            )
 
 
 def run_experiment(run: Run, folder: Path) -> str | None:
