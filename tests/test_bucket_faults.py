@@ -185,9 +185,16 @@ def test_lasting_fault_of_a_question_ends_in_a_sentence(
         fetch_folder("gs://photos/set", tmp_path / "set", "datasets.mine.url")
 
     assert "\n" not in str(refused.value)
-    assert {"500": "HTTP status 500;", "cut short": "was cut short"}[fault] in str(refused.value)
+    said = {"500": "the line refuses, 500;", "cut short": "was cut short"}[fault]
+    assert said in str(refused.value)
     assert list(tmp_path.glob("*set*")) == []
     assert time.monotonic() - began < 60
+
+
+def test_answer_without_words_is_given_as_its_status() -> None:
+    wordless = OSError(", 503")  # gcsfs joins what the store said, here nothing, and the status
+
+    assert storage._reason(wordless) == "the store answers with HTTP status 503"
 
 
 def test_denied_download_is_told_at_once(line: MisbehavingLine, tmp_path: Path) -> None:
