@@ -16,20 +16,18 @@ traffic from the memory, so the share may pass 1.
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.random_weights import build_random_backbone
 from stages.features import with_pooled_output
 from trashnet.backbones import BACKBONES
-from trashnet.networks import Runner, build_backbone, compile_inference, cut_network
-from trashnet.weights import write_random_weights_note
+from trashnet.networks import Runner, compile_inference, cut_network
 
 BATCH_SIZE = 32
 ROUNDS = 5
@@ -96,10 +94,7 @@ def shortest_seconds(action: Callable[[], object]) -> float:
 
 def load(name: str, image_size: tuple[int, int]) -> tuple[keras.Model, Runner]:
     """Return trunk and frozen tail as one network with random weights, and its runner."""
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "random.weights.h5"
-        write_random_weights_note(weights)
-        backbone = build_backbone(name, image_size, weights)
+    backbone = build_random_backbone(name, image_size)
     model = with_pooled_output(cut_network(name, backbone, TRAINABLE_LAYERS))
     return model, compile_inference(name, model)
 

@@ -15,18 +15,16 @@ dash. Random weights are used, since they take as long as others.
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.random_weights import build_random_backbone
 from trashnet.backbones import BACKBONES
-from trashnet.networks import build_backbone, compile_inference, cut_network
-from trashnet.weights import write_random_weights_note
+from trashnet.networks import compile_inference, cut_network
 
 BATCH_SIZE = 32
 ROUNDS = 5
@@ -61,10 +59,7 @@ def main() -> None:
 def compare(name: str, image_size: tuple[int, int]) -> dict[str, float]:
     """Time the runtimes that can run a trunk; return photos a second."""
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, *image_size, 3), np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "random.weights.h5"
-        write_random_weights_note(weights)
-        backbone = build_backbone(name, image_size, weights)
+    backbone = build_random_backbone(name, image_size)
     trunk = cut_network(name, backbone, TRAINABLE_LAYERS).trunk
     project = compile_inference(name, trunk)
     runs: dict[str, Run] = {"this project": lambda: project(pixels)[0]}

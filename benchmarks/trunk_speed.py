@@ -11,18 +11,16 @@ weights are used, since they take as long as others.
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.random_weights import build_random_backbone
 from trashnet.backbones import BACKBONES
 from trashnet.litert import convert, make_runner
-from trashnet.networks import build_backbone, cut_network, settle_random_weights
-from trashnet.weights import write_random_weights_note
+from trashnet.networks import cut_network, settle_random_weights
 
 BATCH_SIZE = 32
 ROUNDS = 5
@@ -44,10 +42,7 @@ def main() -> None:
 def compare(name: str, image_size: tuple[int, int]) -> None:
     """Time both runtimes on the same batches, in turns, and compare what they say."""
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, *image_size, 3), np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "random.weights.h5"
-        write_random_weights_note(weights)
-        backbone = build_backbone(name, image_size, weights)
+    backbone = build_random_backbone(name, image_size)
     settle_random_weights(name, backbone, pixels)
     trunk = cut_network(name, backbone, TRAINABLE_LAYERS).trunk
 
