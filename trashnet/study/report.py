@@ -159,9 +159,10 @@ def recommend(of_model: pd.DataFrame, base: str) -> str:
     return base if base in best else str(best[0])
 
 
-def sentences(verdict: Verdict, results: pd.DataFrame, base: str, rarest: str) -> list[str]:
-    """Put a model's verdict into words."""
-    comparisons = len(verdict.accuracy) * results["model"].nunique()
+def sentences(
+    verdict: Verdict, results: pd.DataFrame, base: str, rarest: str, comparisons: int
+) -> list[str]:
+    """Put a model's verdict, one of so many comparisons of each measure, into words."""
     return [
         *tell_findings(verdict.accuracy, "accuracy", base, comparisons),
         *tell_findings(verdict.rarest_recall, f"recall of {rarest}", base, comparisons),
@@ -266,6 +267,7 @@ def tell(
 ) -> list[Block]:
     """Return the report as blocks, for Markdown and HTML alike."""
     base = describe(baseline)
+    comparisons = sum(len(verdict.accuracy) for verdict in verdicts)
     seeds = sorted(set(results["seed"]))
     settings = list(dict.fromkeys(describe(run.setting) for run in runs))
     blocks: list[Block] = [
@@ -286,7 +288,7 @@ def tell(
     for verdict in verdicts:
         blocks += [
             ("h2", verdict.model),
-            ("ul", sentences(verdict, results, base, rarest)),
+            ("ul", sentences(verdict, results, base, rarest, comparisons)),
         ]
     listed = results.drop_duplicates("experiment")
     return [
