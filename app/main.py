@@ -24,6 +24,7 @@ from app.results import (
     mistakes,
     read_calibration,
     read_history,
+    read_members,
     read_scores,
     read_test_predictions,
 )
@@ -160,6 +161,15 @@ def show_quality(model: str, score: Score) -> None:
     st.html(confusion_table(confusion(predictions)))
     st.caption("Rows: what the test photos show. Columns: the answer.")
     st.subheader("How it learned")
+    members = read_members(model)
+    if members:
+        st.write(f"It answers with the mean of {' and '.join(members)}, which learned so:")
+    for learner in members or [model]:
+        show_learning_curves(learner)
+
+
+def show_learning_curves(model: str) -> None:
+    """Show what a model reached in each epoch."""
     history = read_history(model)
     for quantity, unit in {"accuracy": "accuracy", "loss": "loss (nats)"}.items():
         st.line_chart(

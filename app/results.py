@@ -85,6 +85,12 @@ def read_test_predictions(model: str) -> pd.DataFrame:
     return read_predictions(METRICS / model / "predictions-test.csv")
 
 
+def read_members(model: str) -> list[str]:
+    """Read which models an ensemble answers with the mean of; none where it is no ensemble."""
+    members: list[str] = read_json(METRICS / model / "training.json").get("members", [])
+    return members
+
+
 def read_history(model: str) -> pd.DataFrame:
     """Read a model's learning curves, one row an epoch.
 

@@ -40,8 +40,8 @@ class Header(NamedTuple):
 def main() -> None:
     """Write reports/comparison.* on the models that params.yaml names, and the best one's card."""
     params = load_params()
-    metrics = {model: read_metrics(model) for model in params.models}
-    correct = read_correctness(params.models)
+    metrics = {model: read_metrics(model) for model in params.compared}
+    correct = read_correctness(params.compared)
     comparison = compare(metrics, correct)
     verdict = judge(comparison["Model"].tolist(), correct)
     header = Header(
@@ -124,7 +124,8 @@ def compare(metrics: dict[str, dict[str, Any]], correct: pd.DataFrame) -> pd.Dat
     """Return one row a model, the best on validation first.
 
     The test split must not pick the winner, so it has no part in the order:
-    validation accuracy, then validation loss, then name.
+    validation accuracy, then validation loss, then name. Validation accuracy
+    is the saved model's, mirror images and all, at its best epoch.
     """
     rows = []
     for model, of_model in metrics.items():
@@ -138,7 +139,7 @@ def compare(metrics: dict[str, dict[str, Any]], correct: pd.DataFrame) -> pd.Dat
                 "Test Loss": of_model["test"]["loss"],
                 "Macro F1": of_model["test"]["macro_f1"],
                 "Final Train Accuracy": of_model["train"]["final_accuracy"],
-                "Best Val Accuracy": of_model["val"]["best_accuracy"],
+                "Best Val Accuracy": of_model["val"]["accuracy"],
                 "Initial Epochs": of_model["epochs"]["initial"],
                 "Fine-tune Epochs": of_model["epochs"]["fine_tune"],
                 "Parameters": of_model["model"]["parameters"],

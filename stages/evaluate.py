@@ -135,7 +135,7 @@ def merge(training: dict[str, Any], scores: dict[str, dict[str, Any]]) -> dict[s
     """Join what training and evaluation know of a model into its metrics."""
     return {
         "test": scores["test"],
-        "val": training["val"] | scores["val"],
+        "val": training.get("val", {}) | scores["val"],
         "train": training["train"],
         "epochs": training["epochs"],
         "model": training["model"],

@@ -145,7 +145,7 @@ def main(model: str) -> None:
             end.set_weights(before)
         network.tail.set_weights(tail.get_weights())
 
-    classifier = Classifier(assemble(network, head), classes)
+    classifier = Classifier(assemble(network, head, params.mirror_images), classes)
     file = classifier_file(model)
     save_classifier(classifier, file)
     folder = Path("metrics") / model

@@ -90,6 +90,7 @@ def write_results(model: str, classifier: Classifier) -> None:
     table = predictions_table(paths, labels, classifier.predictor()(pixels), CLASSES)
     Path("metrics", model).mkdir()
     write_predictions(f"metrics/{model}/predictions-test.csv", table)
+    write_json(f"metrics/{model}/training.json", {})
     Path(f"metrics/{model}/history.csv").write_text(
         "epoch,phase,loss,accuracy,val_loss,val_accuracy\n"
         "1,initial,1.0,0.5,1.1,0.4\n2,initial,0.6,0.7,0.8,0.6\n3,fine_tune,0.4,0.8,0.6,0.7\n"
@@ -293,6 +294,17 @@ def test_quality_comes_from_the_metrics(trained: Path) -> None:
     assert app.caption[0].value.startswith("Right on 41.0 to 97.0% of photos like the 6 test")
     (table,) = (html.value for html in app.html if "<table" in html.value)
     assert re.findall(r">(\d)</td>", table) == ["2", "1", "1", "2"]
+
+
+def test_an_ensemble_learned_what_its_members_did(trained: Path) -> None:
+    write_json("metrics/MobileNetV2/training.json", {"members": ["MobileNet", "ResNet101V2"]})
+    Path("metrics/MobileNetV2/history.csv").unlink()
+
+    app = run_app("How good is it?")
+
+    assert not errors(app)
+    assert "the mean of MobileNet and ResNet101V2" in str([text.value for text in app.markdown])
+    assert len(app.get("vega_lite_chart")) == 4
 
 
 def test_address_of_no_tab_shows_the_first(trained: Path) -> None:

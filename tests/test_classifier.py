@@ -16,8 +16,10 @@ from trashnet.classifier import (
     Classifier,
     assemble,
     build_head,
+    join_classifiers,
     join_tail_and_head,
     load_classifier,
+    member_models,
     save_classifier,
 )
 from trashnet.errors import PipelineError
@@ -88,6 +90,47 @@ def test_the_cached_path_says_what_the_saved_model_says(
     cached = trunk(pixels.astype("float32"), training=False).numpy().astype(np.float16)
     logits = join_tail_and_head(tail, head)(cached.astype(np.float32), training=False)
     np.testing.assert_allclose(keras.ops.softmax(logits), classifier.predictor()(pixels), atol=2e-3)
+
+
+def test_mirror_images_have_a_quarter_of_the_say_each(
+    classifier: Classifier,
+    parts: tuple[keras.Model, keras.Model, keras.Model],
+    pixels: np.ndarray,
+    tmp_path: Path,
+) -> None:
+    trunk, tail, head = parts
+    mirrored = Classifier(assemble(Network(trunk, tail), head, mirror=True), CLASSES)
+    save_classifier(mirrored, tmp_path / "mirrored.keras")
+
+    answers = load_classifier(tmp_path / "mirrored.keras").predictor()(pixels)
+
+    turned = [pixels, pixels[:, :, ::-1], pixels[:, ::-1], pixels[:, ::-1, ::-1]]
+    each = [classifier.predictor()(np.ascontiguousarray(photos)) for photos in turned]
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+    np.testing.assert_allclose(answers, np.mean(each, axis=0), atol=1e-5)
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members(
+    classifier: Classifier,
+    parts: tuple[keras.Model, keras.Model, keras.Model],
+    pixels: np.ndarray,
+    tmp_path: Path,
+) -> None:
+    trunk, tail, _ = parts
+    examples = np.random.default_rng(1).normal(2, 0.2, (50, tail.output_shape[-1]))
+    head = build_head(examples, [], 0.2, len(CLASSES))
+    other = Classifier(assemble(Network(trunk, tail), head, mirror=True), CLASSES)
+    expected = (classifier.predictor()(pixels) + other.predictor()(pixels)) / 2
+    for name, member in {"one": classifier, "other": other}.items():
+        save_classifier(member, tmp_path / f"{name}.keras")
+    members = [load_classifier(tmp_path / f"{name}.keras") for name in ("one", "other")]
+
+    save_classifier(join_classifiers(members), tmp_path / "pair.keras")
+
+    pair = load_classifier(tmp_path / "pair.keras")
+    assert pair.class_names == CLASSES
+    np.testing.assert_allclose(pair.predictor()(pixels), expected, atol=1e-6)
+    assert len(member_models(pair.model)) == 2
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:

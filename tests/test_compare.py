@@ -66,7 +66,6 @@ def write_model(
         {
             "test": classification_metrics(labels, probabilities, CLASSES),
             "val": {
-                "best_accuracy": val_accuracy,
                 "accuracy": val_accuracy,
                 "loss": val_loss,
                 "macro_f1": val_accuracy,

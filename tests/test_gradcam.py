@@ -11,6 +11,7 @@ from trashnet.classifier import (
     Classifier,
     assemble,
     build_head,
+    join_classifiers,
     load_classifier,
     save_classifier,
 )
@@ -99,3 +100,14 @@ def test_photo_is_grey_where_it_is_cold_and_coloured_where_it_is_hot() -> None:
     assert shown.shape == (20, 40, 3)
     assert np.ptp(shown[:, :5], axis=2).max() == 0
     assert (shown[:, -5:, 0] - shown[:, -5:, 2]).min() > 100
+
+
+def test_heat_of_an_ensemble_is_the_mean_of_its_members() -> None:
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:4, :4, 0] = 255
+    one, other = colors_classifier(), colors_classifier()
+    other.model.get_layer("head").set_weights([np.zeros((3, 2))])  # nothing speaks for anything
+
+    heat = heat_map(join_classifiers([one, other]), pixels, 0)
+
+    assert heat.tolist() == [[0.5, 0, 0, 0], [0, 0, 0, 0]]

@@ -16,7 +16,10 @@ from trashnet import dataset
 from trashnet.params import Dataset
 
 REPOSITORY = Path(__file__).parents[1]
-STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
+STAGES: dict[str, dict[str, Any]] = {
+    name: stage.get("do", stage)
+    for name, stage in YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"].items()
+}
 
 # No result depends on how these say, check or write something, so no stage depends on them, nor on
 # what they import (`params` knows the backbones' names alone).
@@ -61,10 +64,15 @@ def trashnet_imports(path: str) -> set[str]:
     return modules - PLUMBING
 
 
+def scripts(stage: str) -> list[str]:
+    """Return the files of stages/ that a stage's commands run."""
+    return [f"stages/{name}.py" for name in re.findall(r"stages\.(\w+)", str(STAGES[stage]["cmd"]))]
+
+
 def needed_modules(stage: str) -> set[str]:
     """Return the files of trashnet that a stage runs, directly or through one another."""
     needed: set[str] = set()
-    found = trashnet_imports(f"stages/{stage}.py")
+    found = {module for script in scripts(stage) for module in trashnet_imports(script)}
     while found:
         needed |= found
         found = {
@@ -92,11 +100,13 @@ class _ParamsReads(ast.NodeVisitor):
 def params_read(stage: str) -> set[str]:
     """Return the keys that a stage and its modules read, as dvc.yaml writes them."""
     reads = _ParamsReads()
-    for path in {f"stages/{stage}.py"} | needed_modules(stage):
+    for path in {*scripts(stage)} | needed_modules(stage):
         reads.visit(parsed(path))
     fields = {f"data.{name}": field.alias or name for name, field in Dataset.model_fields.items()}
     selected = {"data": "datasets.${dataset}"}
     selected |= {key: f"datasets.${{dataset}}.{field}" for key, field in fields.items()}
+    if "compared" in reads.keys:
+        reads.keys = (reads.keys - {"compared"}) | {"models", "ensembles"}
     return {selected.get(key, key) for key in reads.keys}
 
 
@@ -104,12 +114,22 @@ def is_within(key: str, section: str) -> bool:
     return f"{key}.".startswith(f"{section}.")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"ensemble"}))
 def test_command_runs_the_stage_of_that_name(stage: str) -> None:
     model = " --model ${item.model}" if "matrix" in STAGES[stage] else ""
 
     assert STAGES[stage]["cmd"] == f"python -m stages.{stage}{model}"
-    assert f"stages/{stage}.py" in STAGES[stage]["deps"]
+
+
+def test_an_ensemble_is_joined_and_then_scored_like_any_model() -> None:
+    commands = [f"python -m stages.{stage} --model ${{key}}" for stage in ("ensemble", "evaluate")]
+
+    assert STAGES["ensemble"]["cmd"] == commands
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_the_files_it_runs(stage: str) -> None:
+    assert set(scripts(stage)) <= set(STAGES[stage]["deps"])
 
 
 def test_every_stage_file_is_in_the_graph() -> None:
@@ -129,7 +149,7 @@ def test_stage_depends_on_the_modules_it_runs(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_depends_on_the_tables_it_reads(stage: str) -> None:
-    names = {name for _, name in imported(f"stages/{stage}.py")}
+    names = {name for script in scripts(stage) for _, name in imported(script)}
     tables = {str(TABLES[name]) for name in names & set(TABLES)}
     lacking = tables - set(STAGES[stage]["deps"]) - outputs(stage)
 

@@ -52,12 +52,12 @@ def subject(rivals: int = 6) -> Subject:
     return Subject("MobileNet", metrics, training, predictions, rivals)
 
 
-def card(params: Params | None = None, rivals: int = 6) -> str:
+def card(params: Params | None = None, rivals: int = 6, of: Subject | None = None) -> str:
     manifest = pd.DataFrame(
         {"status": ["ok", "ok", "unreadable"], "width": [512, 64, None], "height": [384, 48, None]}
     ).astype({"width": "Int64", "height": "Int64"})
     counts = {"method": "stratified", "photos": COUNTS, "classes": {"glass": COUNTS}}
-    return write_card(subject(rivals), params or load_params(PARAMS), counts, manifest)
+    return write_card(of or subject(rivals), params or load_params(PARAMS), counts, manifest)
 
 
 def test_recall_and_its_interval_come_from_the_predictions() -> None:
@@ -109,3 +109,13 @@ def test_a_licence_that_nobody_stated_is_said_to_be_missing() -> None:
     params = params.model_copy(update={"datasets": {"sample": silent}})
     assert "Photos: not stated in params.yaml (datasets.sample.license)." in card(params)
     assert "whatever holds for the files in gs://bucket/weights" in card(params)
+
+
+def test_card_of_an_ensemble_names_its_members() -> None:
+    training = subject().training | {"members": ["MobileNet", "MobileNetV2"]}
+    del training["kept"]
+
+    page = card(of=subject()._replace(name="Pair", training=training))
+
+    assert "| Answers with | the mean of MobileNet and MobileNetV2 |" in page
+    assert "keras.applications.Pair" not in page

@@ -160,6 +160,38 @@ def test_only_models_that_are_trained_are_exported(changed: Changed, tmp_path: P
     assert "export names MobileNetV2, which `models` does not train" in error_of(path)
 
 
+def test_an_ensemble_joins_models_that_are_trained(changed: Changed) -> None:
+    params = load_params(changed("ensembles", {"Pair": ["MobileNet", "MobileNetV2"]}))
+    assert params.compared == [*params.models, "Pair"]
+
+
+@pytest.mark.parametrize(
+    ("ensembles", "reason"),
+    [
+        ({"Pair": ["MobileNet"]}, "ensembles.Pair has 1 entries and should have 2"),
+        ({"Pair": ["MobileNet", "MobileNet"]}, "should name each model once"),
+        ({"Pair": ["MobileNet", "VGG16"]}, "should be one of"),
+        ({"a/b": ["MobileNet", "MobileNetV2"]}, "should match pattern"),
+        ({"mobilenet": ["MobileNet", "MobileNetV2"]}, "should have a name of its own"),
+        ({"best": ["MobileNet", "MobileNetV2"]}, "should have a name of its own"),
+    ],
+)
+def test_other_ensembles_are_refused(
+    changed: Changed, ensembles: dict[str, list[str]], reason: str
+) -> None:
+    assert reason in error_of(changed("ensembles", ensembles))
+
+
+def test_an_ensemble_of_models_left_out_is_refused(changed: Changed) -> None:
+    path = changed("ensembles", {"Pair": ["MobileNet", "MobileNetV2"]})
+    yaml = YAML()
+    params = yaml.load(path)
+    params["models"] = ["MobileNet"]
+    yaml.dump(params, path)
+
+    assert "ensembles.Pair names MobileNetV2, which `models` does not train" in error_of(path)
+
+
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("alpha: 7\nsede: 1\n")

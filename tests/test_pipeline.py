@@ -25,6 +25,7 @@ SMALL = [
     "augment.views=1",
     "initial.epochs=2",
     "fine_tune.epochs=1",
+    "mirror_images=false",
     f"models=[{','.join(MODELS)}]",
 ]
 ABOVE_TRAIN = {"download", "prepare", "split", "augment", "pretrained", "features"}
@@ -195,6 +196,19 @@ def test_another_training_seed_gives_another_model(clone: Clone) -> None:
 def test_another_split_seed_keeps_the_features(clone: Clone) -> None:
     output = clone.experiment("split2", "split.seed=2")
     assert stages_run(output) == {"split", "train", "evaluate", "compare"}
+
+
+def test_an_ensemble_is_compared_like_any_model(clone: Clone) -> None:
+    output = clone.experiment("pair", f"+ensembles.Pair=[{','.join(MODELS)}]", "mirror_images=true")
+    assert stages_run(output) == {"train", "evaluate", "ensemble", "compare"}
+    comparison = pd.read_csv(clone.folder / "reports/comparison.csv")
+    assert sorted(comparison["Model"]) == [*MODELS, "Pair"]
+    one, other, pair = (
+        read_predictions(clone.folder / f"metrics/{model}/predictions-test.csv")
+        for model in (*MODELS, "Pair")
+    )
+    mean = (one.filter(regex="^p_") + other.filter(regex="^p_")) / 2
+    pd.testing.assert_frame_equal(pair.filter(regex="^p_"), mean, atol=1e-5)
 
 
 def test_fewer_models_compare_fewer(clone: Clone) -> None:

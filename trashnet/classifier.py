@@ -109,12 +109,57 @@ def join_tail_and_head(tail: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(activations, head(_pool(tail(activations))))
 
 
-def assemble(network: Network, head: keras.Model) -> keras.Model:
-    """Return the whole model: pixels in [0, 255] to probabilities."""
+def assemble(network: Network, head: keras.Model, mirror: bool = False) -> keras.Model:
+    """Return the whole model: pixels in [0, 255] to probabilities.
+
+    Parameters
+    ----------
+    network : Network
+        Trunk and tail.
+    head : keras.Model
+        Pooled features to logits.
+    mirror : bool
+        Answer with the mean over the photo, its mirror image and both of them
+        upside down: four times the work.
+    """
     pixels = keras.Input(network.trunk.input_shape[1:], name="pixels")
-    logits = head(_pool(network.tail(network.trunk(pixels))))
+    photos = _mirror_images(pixels) if mirror else pixels
+    logits = head(_pool(network.tail(network.trunk(photos))))
     probabilities = keras.layers.Softmax(name="probabilities")(logits)
+    if mirror:
+        of_images = keras.ops.reshape(probabilities, (4, -1, probabilities.shape[-1]))
+        probabilities = keras.ops.mean(of_images, axis=0)
     return keras.Model(pixels, probabilities, name="classifier")
+
+
+def _mirror_images(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the photos and their three mirror images as one batch, so that all share one pass."""
+    both = keras.layers.Concatenate(axis=0)([pixels, keras.ops.flip(pixels, axis=2)])
+    return keras.layers.Concatenate(axis=0)([both, keras.ops.flip(both, axis=1)])
+
+
+def join_classifiers(members: Sequence[Classifier]) -> Classifier:
+    """Return a classifier that answers with the mean of its members' probabilities.
+
+    Parameters
+    ----------
+    members : sequence of Classifier
+        At least two, of the same image size and classes, as `load_classifier`
+        returns them. They become layers, named ``member_0`` and so on.
+    """
+    pixels = keras.Input((*members[0].image_size, 3), name="pixels")
+    answers = []
+    for number, member in enumerate(members):
+        member.model.name = f"member_{number}"
+        answers.append(member.model(pixels))
+    probabilities = keras.layers.Average(name="probabilities")(answers)
+    model = keras.Model(pixels, probabilities, name="ensemble")
+    return Classifier(model, members[0].class_names)
+
+
+def member_models(model: keras.Model) -> list[keras.Model]:
+    """Return the models that an ensemble joins; of any other model, itself alone."""
+    return [layer for layer in model.layers if layer.name.startswith("member_")] or [model]
 
 
 def save_classifier(classifier: Classifier, path: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from trashnet.classifier import Classifier
+from trashnet.classifier import Classifier, member_models
 
 HOT = (226, 84, 20)
 STRONGEST = 190
@@ -28,9 +28,16 @@ def heat_map(classifier: Classifier, pixels: np.ndarray, class_number: int) -> n
     -------
     float32 array, shape (h, w)
         In [0, 1], as coarse as the last feature map; all 0 where nothing
-        speaks for the class.
+        speaks for the class. Of an ensemble, the mean of its members' maps.
     """
-    trunk, tail, head = (classifier.model.get_layer(name) for name in ("trunk", "tail", "head"))
+    members = member_models(classifier.model)
+    maps = [_heat_map(model, pixels, class_number) for model in members]
+    mean: np.ndarray = np.mean(maps, axis=0)
+    return mean
+
+
+def _heat_map(model: keras.Model, pixels: np.ndarray, class_number: int) -> np.ndarray:
+    trunk, tail, head = (model.get_layer(name) for name in ("trunk", "tail", "head"))
     feature_map = tail(trunk(tf.cast(pixels[None], tf.float32), training=False), training=False)
     with tf.GradientTape() as tape:
         tape.watch(feature_map)

@@ -69,7 +69,6 @@ def write_card(
 def _what_it_is(subject: Subject, params: Params) -> list[str]:
     height, width = params.data.image_size
     classes = sorted(subject.metrics["test"]["recall"])
-    kept = subject.training["kept"]
     chosen = (
         f"It is the best on validation of the {subject.rivals + 1} models compared."
         if subject.rivals
@@ -89,15 +88,24 @@ def _what_it_is(subject: Subject, params: Params) -> list[str]:
             [
                 ["File", subject.training["file"]["path"]],
                 ["SHA-256 of the file", subject.training["file"]["sha256"]],
-                ["Backbone", f"keras.applications.{subject.name}"],
+                *_origin(subject),
                 ["Parameters", f"{subject.metrics['model']['parameters']:,}"],
                 ["Takes", f"RGB pixels in [0, 255], {height} pixels high and {width} wide"],
                 ["Gives", "a probability for each class"],
-                ["Kept from", f"epoch {kept['epoch']} of phase {kept['phase']}"],
                 ["Training seed", str(params.seed)],
                 ["Class weights' alpha", str(params.alpha)],
             ],
         ),
+    ]
+
+
+def _origin(subject: Subject) -> list[list[str]]:
+    if members := subject.training.get("members"):
+        return [["Answers with", f"the mean of {' and '.join(members)}"]]
+    kept = subject.training["kept"]
+    return [
+        ["Backbone", f"keras.applications.{subject.name}"],
+        ["Kept from", f"epoch {kept['epoch']} of phase {kept['phase']}"],
     ]
 
 

@@ -63,6 +63,9 @@ Models = Annotated[
 ]
 
 
+EnsembleName = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_-]*$")]
+
+
 class Section(BaseModel):
     """A mapping in params.yaml: exact types, finite numbers, no unknown keys."""
 
@@ -166,6 +169,7 @@ class Params(Section):
     split: Split
     augment: Augment
     models: Annotated[Models, Field(min_length=1)]
+    ensembles: dict[EnsembleName, Annotated[Models, Field(min_length=2, max_length=2)]]
     alpha: Annotated[float, Field(ge=0, le=1)]
     seed: Seed
     batch_size: PositiveCount
@@ -177,6 +181,7 @@ class Params(Section):
     fine_tune: FineTune
     early_stopping: EarlyStopping
     label_smoothing: Share
+    mirror_images: bool
     precision: Literal["float32", "bfloat16"]
     export: Models
 
@@ -189,12 +194,27 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _export_what_is_trained(self) -> Self:
-        if others := set(self.export) - set(self.models):
-            raise ValueError(
-                f"export names {', '.join(sorted(others))}, which `models` does not train"
-            )
+    def _join_and_export_what_is_trained(self) -> Self:
+        named = {"export": self.export}
+        named |= {f"ensembles.{name}": members for name, members in self.ensembles.items()}
+        for key, models in named.items():
+            if others := set(models) - set(self.models):
+                raise ValueError(
+                    f"{key} names {', '.join(sorted(others))}, which `models` does not train"
+                )
         return self
+
+    @model_validator(mode="after")
+    def _ensembles_have_names_of_their_own(self) -> Self:
+        taken = {name.casefold() for name in (*BACKBONES, "best", "split")}
+        if clash := [name for name in self.ensembles if name.casefold() in taken]:
+            raise ValueError(f"ensembles.{clash[0]} should have a name of its own")
+        return self
+
+    @property
+    def compared(self) -> list[str]:
+        """The models that the report compares: those trained, then those joined of them."""
+        return [*self.models, *self.ensembles]
 
     @property
     def data(self) -> Dataset:

@@ -1,0 +1,61 @@
+"""Join two trained models into one that answers with the mean of their probabilities."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from trashnet.classifier import (
+    Classifier,
+    classifier_file,
+    join_classifiers,
+    load_classifier,
+    save_classifier,
+)
+from trashnet.files import write_json
+from trashnet.params import load_params
+from trashnet.stage import log, run_model_stage
+
+METRICS = Path("metrics")
+
+
+def main(model: str) -> None:
+    """Write models/<model>.keras, and what its members' trainings say of themselves."""
+    members = load_params().ensembles[model]
+    ensemble = join_classifiers([load_classifier(classifier_file(member)) for member in members])
+    file = classifier_file(model)
+    save_classifier(ensemble, file)
+    trainings = [read_training(member) for member in members]
+    training = {"members": members} | summarize(trainings, ensemble, file)
+    write_json(METRICS / model / "training.json", training)
+    log(f"{model}: answers with the mean of {' and '.join(members)}")
+
+
+def read_training(member: str) -> dict[str, Any]:
+    """Read what a member's training says of itself."""
+    path = METRICS / member / "training.json"
+    training: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return training
+
+
+def summarize(
+    trainings: list[dict[str, Any]], ensemble: Classifier, file: Path
+) -> dict[str, object]:
+    """Return what `train` says of a model: the members' epochs in sum, their accuracy in the mean.
+
+    There is no best validation accuracy, because no epoch was chosen.
+    """
+    accuracies = [training["train"]["final_accuracy"] for training in trainings]
+    return {
+        "epochs": {
+            phase: sum(training["epochs"][phase] for training in trainings)
+            for phase in ("initial", "fine_tune")
+        },
+        "train": {"final_accuracy": round(sum(accuracies) / len(accuracies), 6)},
+        "model": {"parameters": ensemble.model.count_params()},
+        "file": {"path": file.as_posix(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
+    }
+
+
+if __name__ == "__main__":
+    run_model_stage(main)
