@@ -74,6 +74,11 @@ class PhotoBatches(keras.utils.PyDataset):
     seed : int, optional
         Draws for each epoch the order and one view of each photo. Where left
         out, the plain photos come in order.
+    mixup : float
+        Above 0, each batch is mixed with itself, shifted by one photo:
+        activations, targets and weights alike, in shares drawn from
+        Beta(mixup, mixup) (Zhang et al. 2018, "mixup: Beyond empirical risk
+        minimization"; on activations Verma et al. 2019, "Manifold mixup").
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class PhotoBatches(keras.utils.PyDataset):
         batch_size: int,
         weights: np.ndarray | None = None,
         seed: int | None = None,
+        mixup: float = 0.0,
     ) -> None:
         super().__init__()
         self._arrays, self._rows, self._targets = arrays, rows, targets
@@ -92,6 +98,8 @@ class PhotoBatches(keras.utils.PyDataset):
         self._random = None if seed is None else np.random.default_rng(seed)
         self._order = np.arange(len(rows))
         self._views = np.zeros(len(rows), np.int64)
+        self._mixup = mixup
+        self._shares = np.ones(len(self))
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -102,13 +110,27 @@ class PhotoBatches(keras.utils.PyDataset):
         """Return the activations, targets and weights of one batch."""
         chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         activations = self._arrays[self._rows[chosen], self._views[chosen]]
-        return activations, self._targets[chosen], self._weights[chosen]
+        targets, weights = self._targets[chosen], self._weights[chosen]
+        share = self._shares[batch]
+        if share == 1:
+            return activations, targets, weights
+        return mix(activations, share), mix(targets, share), mix(weights, share)
 
     def on_epoch_end(self) -> None:
-        """Draw the next epoch's order and views."""
+        """Draw the next epoch's order, views and shares."""
         if self._random is not None:
             self._order = self._random.permutation(len(self._rows))
             self._views = self._random.integers(self._arrays.shape[1], size=len(self._rows))
+            if self._mixup > 0:
+                self._shares = self._random.beta(self._mixup, self._mixup, size=len(self))
+
+
+def mix(batch: np.ndarray, share: float) -> np.ndarray:
+    """Return, as float32, `share` of each entry and the rest of its neighbour in the batch."""
+    entries = batch.astype(np.float32)
+    mixed: np.ndarray = np.float32(share) * entries
+    mixed += np.float32(1 - share) * np.roll(entries, 1, axis=0)
+    return mixed
 
 
 def main(model: str) -> None:
@@ -201,7 +223,9 @@ def train_and_val_batches(
     train_labels = splits["label"].iloc[train]
     weights = train_labels.map(class_weights(train_labels, params.alpha)).to_numpy(np.float32)
     return (
-        PhotoBatches(arrays, train, targets[train], params.batch_size, weights, params.seed),
+        PhotoBatches(
+            arrays, train, targets[train], params.batch_size, weights, params.seed, params.mixup
+        ),
         PhotoBatches(arrays, val, targets[val], params.batch_size),
     )
 
@@ -309,8 +333,8 @@ def summarize(
 ) -> dict[str, object]:
     """Return what later stages cannot know: epochs run, the epoch kept, training accuracy there.
 
-    Training accuracy is that of the kept epoch, measured on augmented views
-    with dropout while the weights moved.
+    Training accuracy is that of the kept epoch, measured on augmented, mixed
+    views with dropout while the weights moved.
     """
     epochs = {phase.name: len(phase.history) for phase in phases}
     return {

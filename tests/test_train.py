@@ -119,6 +119,41 @@ def test_targets_and_weights_travel_with_their_photo(
     np.testing.assert_array_equal(shown_targets, targets[activations[:, 0]])
 
 
+def test_mixup_blends_each_photo_with_its_neighbour_in_one_share(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    _, targets = separable
+    arrays = np.broadcast_to(np.arange(60)[:, None, None], (60, 3, 8)).astype(np.float16)
+    weights = np.arange(48, dtype=np.float32)
+    plain = PhotoBatches(arrays, np.arange(48), targets[:48], 10, weights, seed=5)
+    mixed = PhotoBatches(arrays, np.arange(48), targets[:48], 10, weights, seed=5, mixup=0.2)
+
+    shares = []
+    for batch in range(len(plain)):
+        one, blend = plain[batch], mixed[batch]
+        other = [np.roll(part, 1, axis=0) for part in one]
+        share = np.polyfit((one[2] - other[2]), blend[2] - other[2], 1)[0]
+        shares.append(share)
+        for part, neighbour, of_both in zip(one, other, blend, strict=True):
+            expected = share * part + (1 - share) * neighbour
+            np.testing.assert_allclose(of_both, expected, atol=1e-3)
+
+    assert len(set(np.round(shares, 6))) == len(shares)
+    assert 0 < min(shares) <= max(shares) < 1
+
+
+def test_the_same_seed_draws_the_same_mixes(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    arrays, targets = separable
+    batches = [
+        PhotoBatches(arrays, np.arange(48), targets[:48], 10, seed=5, mixup=0.2) for _ in range(2)
+    ]
+    for of_both in batches:
+        of_both.on_epoch_end()
+    np.testing.assert_array_equal(batches[0][1][0], batches[1][1][0])
+
+
 def new_head(seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     examples = np.random.default_rng(0).normal(0.2, 0.5, (50, 8))

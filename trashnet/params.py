@@ -181,6 +181,7 @@ class Params(Section):
     fine_tune: FineTune
     early_stopping: EarlyStopping
     label_smoothing: Share
+    mixup: Annotated[float, Field(ge=0, le=100)]
     mirror_images: bool
     precision: Literal["float32", "bfloat16"]
     export: Models
