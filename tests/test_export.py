@@ -89,7 +89,7 @@ def small_classifier(root: Path, pixels: np.ndarray) -> Classifier:
     network = cut_network(MODEL, backbone, 20)
     features = network.tail(network.trunk(pixels.astype("float32"), training=False), training=False)
     head = build_head(features.numpy().mean(axis=(1, 2)), [16], 0.2, len(CLASSES))
-    return Classifier(assemble(network, head), CLASSES)
+    return Classifier(assemble(network, head, mirror=True), CLASSES)
 
 
 @pytest.fixture(scope="module")

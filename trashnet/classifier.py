@@ -119,16 +119,16 @@ def assemble(network: Network, head: keras.Model, mirror: bool = False) -> keras
     head : keras.Model
         Pooled features to logits.
     mirror : bool
-        Answer with the mean over the photo, its mirror image and both of them
+        Take the mean logits of the photo, its mirror image and both of them
         upside down: four times the work.
     """
     pixels = keras.Input(network.trunk.input_shape[1:], name="pixels")
     photos = _mirror_images(pixels) if mirror else pixels
     logits = head(_pool(network.tail(network.trunk(photos))))
-    probabilities = keras.layers.Softmax(name="probabilities")(logits)
     if mirror:
-        of_images = keras.ops.reshape(probabilities, (4, -1, probabilities.shape[-1]))
-        probabilities = keras.ops.mean(of_images, axis=0)
+        logits = keras.ops.mean(keras.ops.reshape(logits, (4, -1, logits.shape[-1])), axis=0)
+    # Last, because the integers of an 8-bit export count 256ths only of a softmax.
+    probabilities = keras.layers.Softmax(name="probabilities")(logits)
     return keras.Model(pixels, probabilities, name="classifier")
 
 
