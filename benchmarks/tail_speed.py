@@ -15,9 +15,16 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from stages.train import PhotoBatches, build_network, make_optimizer, train_and_val_batches
+from stages.train import (
+    PhotoBatches,
+    build_network,
+    make_optimizer,
+    mean_and_variance,
+    train_and_val_batches,
+)
 from trashnet.classifier import build_head, join_tail_and_head
 from trashnet.dataset import class_names, read_splits
 from trashnet.features import open_features
@@ -70,8 +77,8 @@ def build(model: str, precision: str, params: Params) -> tuple[keras.Model, Phot
     tail = build_network(model, params).tail
     if precision == "bfloat16":
         tail = multiply_in_bfloat16(tail)
-    examples = features.pooled[splits["split"] == "train"].reshape(-1, features.pooled.shape[-1])
-    head = build_head(examples, params.head.units, params.head.dropout, len(classes))
+    moments = mean_and_variance(features.pooled, np.flatnonzero(splits["split"] == "train"))
+    head = build_head(*moments, params.head.units, params.head.dropout, len(classes))
     end = join_tail_and_head(tail, head)
     end.compile(
         make_optimizer(params, params.fine_tune.learning_rate),

@@ -30,6 +30,9 @@ from trashnet.stage import log, run_model_stage
 STATE = Path(".training")
 """Where fits keep their state while they run: not an output, so DVC leaves it alone."""
 
+PHOTOS_A_BLOCK = 1024
+"""How many photos' pooled features are in memory at a time, in all their views."""
+
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
@@ -145,8 +148,8 @@ def main(model: str) -> None:
     network = build_network(model, params)
     # Again, so that the head's weights do not depend on what the backbone drew.
     keras.utils.set_random_seed(params.seed)
-    examples = features.pooled[splits["split"] == "train"].reshape(-1, features.pooled.shape[-1])
-    head = build_head(examples, params.head.units, params.head.dropout, len(classes))
+    moments = mean_and_variance(features.pooled, np.flatnonzero(splits["split"] == "train"))
+    head = build_head(*moments, params.head.units, params.head.dropout, len(classes))
 
     kept = initial = fit(
         head, *train_and_val_batches(features.pooled, splits, classes, params), "initial", params
@@ -190,6 +193,31 @@ def build_network(model: str, params: Params) -> Network:
     weights_as_used = features_folder(model) / WEIGHTS
     backbone = build_backbone(model, params.data.image_size, weights_as_used)
     return cut_network(model, backbone, params.fine_tune.layers)
+
+
+def mean_and_variance(arrays: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each channel's mean and variance over some photos in all their views.
+
+    It reads a block at a time, because the features of a million photos fit on
+    a disk and not in memory.
+
+    Parameters
+    ----------
+    arrays : array, shape (n, 1 + views, channels)
+    rows : int array
+        Which photos to read.
+
+    Returns
+    -------
+    tuple of two float64 arrays, shape (channels,)
+    """
+    starts = range(0, len(rows), PHOTOS_A_BLOCK)
+    blocks = [rows[start : start + PHOTOS_A_BLOCK] for start in starts]
+    entries = len(rows) * arrays.shape[1]
+    mean = sum(arrays[block].sum(axis=(0, 1), dtype=np.float64) for block in blocks) / entries
+    # In two passes, because the mean of squares less the square of the mean loses digits.
+    squares = sum(((arrays[block] - mean) ** 2).sum(axis=(0, 1)) for block in blocks)
+    return mean, squares / entries
 
 
 def class_weights(labels: "pd.Series[str]", alpha: float) -> dict[str, float]:

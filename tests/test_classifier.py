@@ -46,7 +46,8 @@ def parts(
     settle_random_weights("MobileNetV3Small", backbone, pixels)
     trunk, tail = cut_network("MobileNetV3Small", backbone, 20)
     examples = np.random.default_rng(0).normal(2, 0.2, (50, tail.output_shape[-1]))
-    return trunk, tail, build_head(examples, [16], 0.2, len(CLASSES))
+    moments = examples.mean(axis=0), examples.var(axis=0)
+    return trunk, tail, build_head(*moments, [16], 0.2, len(CLASSES))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_an_ensemble_answers_with_the_mean_of_its_members(
 ) -> None:
     trunk, tail, _ = parts
     examples = np.random.default_rng(1).normal(2, 0.2, (50, tail.output_shape[-1]))
-    head = build_head(examples, [], 0.2, len(CLASSES))
+    head = build_head(examples.mean(axis=0), examples.var(axis=0), [], 0.2, len(CLASSES))
     other = Classifier(assemble(Network(trunk, tail), head, mirror=True), CLASSES)
     expected = (classifier.predictor()(pixels) + other.predictor()(pixels)) / 2
     for name, member in {"one": classifier, "other": other}.items():

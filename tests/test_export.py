@@ -88,7 +88,8 @@ def small_classifier(root: Path, pixels: np.ndarray) -> Classifier:
     settle_random_weights(MODEL, backbone, pixels)
     network = cut_network(MODEL, backbone, 20)
     features = network.tail(network.trunk(pixels.astype("float32"), training=False), training=False)
-    head = build_head(features.numpy().mean(axis=(1, 2)), [16], 0.2, len(CLASSES))
+    pooled = features.numpy().mean(axis=(1, 2))
+    head = build_head(pooled.mean(axis=0), pooled.var(axis=0), [16], 0.2, len(CLASSES))
     return Classifier(assemble(network, head, mirror=True), CLASSES)
 
 

@@ -30,7 +30,7 @@ def random_classifier(backbone_name: str, folder: Path) -> Classifier:
     settle_random_weights(backbone_name, backbone, pixels)
     network = cut_network(backbone_name, backbone, 20)
     examples = np.random.default_rng(0).normal(2, 0.2, (50, backbone.output_shape[-1]))
-    head = build_head(examples, [], 0.2, 3)
+    head = build_head(examples.mean(axis=0), examples.var(axis=0), [], 0.2, 3)
     save_classifier(Classifier(assemble(network, head), ["a", "b", "c"]), folder / "model.keras")
     return load_classifier(folder / "model.keras")
 

@@ -42,7 +42,7 @@ def train(params: Params, state: StateFile | None) -> tuple[Phase, list[np.ndarr
     targets = np.eye(3, dtype=np.float32)[np.arange(60) % 3]
     arrays[..., :3] += targets[:, None]
     keras.utils.set_random_seed(1)
-    model = build_head(arrays.reshape(-1, 8), [16], 0.3, 3)
+    model = build_head(arrays.mean(axis=(0, 1)), arrays.var(axis=(0, 1)), [16], 0.3, 3)
     batches = PhotoBatches(arrays, np.arange(48), targets[:48], 10, seed=1)
     val = PhotoBatches(arrays, np.arange(48, 60), targets[48:], 10)
     phase = fit(model, batches, val, "fine_tune", params, state)

@@ -1,5 +1,6 @@
 """Training: class weights, batches, the two phases, early stopping, determinism."""
 
+import tracemalloc
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from stages.train import (
+    PHOTOS_A_BLOCK,
     Phase,
     PhotoBatches,
     beats,
@@ -18,6 +20,7 @@ from stages.train import (
     class_weights,
     fit,
     make_optimizer,
+    mean_and_variance,
     schedule_learning_rate,
     write_history,
 )
@@ -69,6 +72,33 @@ def test_alpha_zero_weighs_all_photos_equally(labels: list[str]) -> None:
 def test_class_weights_keep_the_mean_weight_at_one(labels: list[str], alpha: float) -> None:
     weights = class_weights(pd.Series(labels), alpha)
     assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
+
+
+def test_moments_are_those_of_all_views_of_the_photos_named(
+    separable: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays, _ = separable
+    arrays = arrays + np.float32(1000)  # far from 0 short cuts lose digits
+    monkeypatch.setattr("stages.train.PHOTOS_A_BLOCK", 7)
+    rows = np.arange(3, 48)
+
+    mean, variance = mean_and_variance(arrays, rows)
+
+    exact = arrays[rows].reshape(-1, 8).astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(variance, exact.var(axis=0), rtol=1e-9)
+
+
+def test_moments_take_no_memory_that_grows_with_the_photos() -> None:
+    def peak_bytes(photos: int) -> int:
+        arrays = np.ones((photos, 2, 256), np.float32)
+        tracemalloc.start()
+        mean_and_variance(arrays, np.arange(photos))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert peak_bytes(8 * PHOTOS_A_BLOCK) < 1.1 * peak_bytes(2 * PHOTOS_A_BLOCK)
 
 
 def test_an_epoch_shows_each_photo_once_whatever_the_batch_size(
@@ -157,7 +187,7 @@ def test_the_same_seed_draws_the_same_mixes(
 def new_head(seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     examples = np.random.default_rng(0).normal(0.2, 0.5, (50, 8))
-    return build_head(examples, [16], 0.2, 3)
+    return build_head(examples.mean(axis=0), examples.var(axis=0), [16], 0.2, 3)
 
 
 def test_fit_learns_and_is_left_at_its_best_epoch(

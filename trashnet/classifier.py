@@ -69,7 +69,7 @@ def classifier_file(model: str) -> Path:
 
 
 def build_head(
-    examples: np.ndarray, units: Sequence[int], dropout: float, classes: int
+    mean: np.ndarray, variance: np.ndarray, units: Sequence[int], dropout: float, classes: int
 ) -> keras.Model:
     """Build the trainable end: pooled features to logits.
 
@@ -78,8 +78,8 @@ def build_head(
 
     Parameters
     ----------
-    examples : float array, shape (n, channels)
-        Pooled features of training photos, which set the standardization.
+    mean, variance : float64 array, shape (channels,)
+        Of the pooled features of training photos.
     units : sequence of int
         Width of each hidden ReLU layer.
     dropout : float
@@ -87,13 +87,10 @@ def build_head(
     classes : int
         Number of logits.
     """
-    variance = examples.var(axis=0, dtype=np.float64)
     # A feature that hardly varies in training must not explode on other photos.
     variance = np.maximum(variance, 1e-3 * variance.mean() + 1e-12)
-    standardize = keras.layers.Normalization(
-        mean=examples.mean(axis=0, dtype=np.float64), variance=variance, name="standardize"
-    )
-    pooled = keras.Input(examples.shape[1:], name="pooled")
+    standardize = keras.layers.Normalization(mean=mean, variance=variance, name="standardize")
+    pooled = keras.Input(mean.shape, name="pooled")
     hidden = standardize(pooled)
     for width in units:
         hidden = keras.layers.Dropout(dropout)(hidden)
