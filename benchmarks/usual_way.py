@@ -156,6 +156,7 @@ def pipeline_settings(options: argparse.Namespace) -> list[str]:
         f"models=[{MODEL}]",
         f"initial.epochs={EPOCHS}",
         f"fine_tune.epochs={EPOCHS}",
+        "mirror_images=false",  # the usual way asks once a photo
         *options.settings,
     ]
 
