@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from benchmarks.arithmetic import bytes_of, operations_of
+from benchmarks.mistakes import draw, row, twins_of_training
 from benchmarks.photo_speed import planted_hashes
 from benchmarks.stage_times import COLUMNS, HOOK, Run
 from benchmarks.startup import where_time_goes
@@ -83,3 +86,37 @@ def test_a_tenth_of_the_planted_hashes_has_a_near_duplicate() -> None:
 
     distances = [int(hashes[number] ^ hashes[-1 - number]).bit_count() for number in range(10)]
     assert distances == [4] * 10
+
+
+def test_test_photos_with_a_dropped_twin_are_found() -> None:
+    splits = pd.DataFrame(
+        [
+            ["paper/1.jpg", "paper/1.jpg", "test"],
+            ["paper/2.jpg", "paper/1.jpg", "dropped"],
+            ["paper/3.jpg", "paper/3.jpg", "test"],
+            ["paper/4.jpg", "paper/4.jpg", "val"],
+            ["paper/5.jpg", "paper/4.jpg", "dropped"],
+        ],
+        columns=["path", "group", "split"],
+    )
+
+    assert twins_of_training(splits) == {"paper/1.jpg"}
+
+
+def test_share_of_right_photos_has_its_interval() -> None:
+    right = pd.Series([True] * 8 + [False] * 2)
+
+    assert row("paper", right) == "| paper | 8 of 10 | 0.800 [0.490, 0.943] |"
+
+
+def test_photos_named_wrongly_are_drawn(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "green").save(tmp_path / "1.png")
+    wrong = pd.DataFrame(
+        {"path": [str(tmp_path / "1.png")], "label": "glass", "predicted": "trash"}
+    )
+
+    first, *others = draw(wrong).axes
+
+    assert first.get_title() == "glass: trash?"
+    assert np.asarray(first.images[0].get_array())[0, 0].tolist() == [0, 128, 0]
+    assert not any(axis.images for axis in others)
