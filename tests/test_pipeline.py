@@ -198,6 +198,15 @@ def test_another_split_seed_keeps_the_features(clone: Clone) -> None:
     assert stages_run(output) == {"split", "train", "evaluate", "compare"}
 
 
+@pytest.fixture
+def params_restored(clone: Clone) -> Iterator[None]:
+    """Take back what an experiment adds to params.yaml and no later one overrides."""
+    before = (clone.folder / "params.yaml").read_bytes()
+    yield
+    (clone.folder / "params.yaml").write_bytes(before)
+
+
+@pytest.mark.usefixtures("params_restored")
 def test_an_ensemble_is_compared_like_any_model(clone: Clone) -> None:
     output = clone.experiment("pair", f"+ensembles.Pair=[{','.join(MODELS)}]", "mirror_images=true")
     assert stages_run(output) == {"train", "evaluate", "ensemble", "compare"}
