@@ -19,12 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 from stages.train import (
-    PhotoBatches,
     build_network,
     make_optimizer,
     mean_and_variance,
     train_and_val_batches,
 )
+from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head, join_tail_and_head
 from trashnet.dataset import class_names, read_splits
 from trashnet.features import open_features

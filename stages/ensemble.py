@@ -1,13 +1,12 @@
 """Join two trained models into one that answers with the mean of their probabilities."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from trashnet.classifier import (
-    Classifier,
     classifier_file,
+    describe_saved,
     join_classifiers,
     load_classifier,
     save_classifier,
@@ -26,7 +25,7 @@ def main(model: str) -> None:
     file = classifier_file(model)
     save_classifier(ensemble, file)
     trainings = [read_training(member) for member in members]
-    training = {"members": members} | summarize(trainings, ensemble, file)
+    training = {"members": members} | summarize(trainings) | describe_saved(ensemble, file)
     write_json(METRICS / model / "training.json", training)
     log(f"{model}: answers with the mean of {' and '.join(members)}")
 
@@ -38,9 +37,7 @@ def read_training(member: str) -> dict[str, Any]:
     return training
 
 
-def summarize(
-    trainings: list[dict[str, Any]], ensemble: Classifier, file: Path
-) -> dict[str, object]:
+def summarize(trainings: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what `train` says of a model: the members' epochs in sum, their accuracy in the mean.
 
     There is no best validation accuracy, because no epoch was chosen.
@@ -52,8 +49,6 @@ def summarize(
             for phase in ("initial", "fine_tune")
         },
         "train": {"final_accuracy": round(sum(accuracies) / len(accuracies), 6)},
-        "model": {"parameters": ensemble.model.count_params()},
-        "file": {"path": file.as_posix(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
     }
 
 

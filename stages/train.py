@@ -1,6 +1,7 @@
 """Train a head on the frozen backbone, then fine-tune the backbone's last layers with it."""
 
 import hashlib
+import inspect
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from trashnet.batches import PhotoBatches
 from trashnet.classifier import (
     Classifier,
     assemble,
     build_head,
     classifier_file,
+    describe_saved,
     join_tail_and_head,
     save_classifier,
 )
@@ -59,83 +62,6 @@ class Phase(NamedTuple):
         return dict(self.history.iloc[self.best])
 
 
-class PhotoBatches(keras.utils.PyDataset):
-    """Batches of memory-mapped activations; each batch reads only its own rows.
-
-    Parameters
-    ----------
-    arrays : array, shape (n, 1 + views, ...)
-        Activations of photos; view 0 is the plain photo.
-    rows : int array
-        Which photos to show; each is shown once an epoch.
-    targets : float32 array, shape (len(rows), classes)
-        One-hot labels.
-    batch_size : int
-        Photos a batch; the last one of an epoch may be smaller.
-    weights : float32 array, shape (len(rows),), optional
-        What each photo counts in the loss; 1 where left out.
-    seed : int, optional
-        Draws for each epoch the order and one view of each photo. Where left
-        out, the plain photos come in order.
-    mixup : float
-        Above 0, each batch is mixed with itself, shifted by one photo:
-        activations, targets and weights alike, in shares drawn from
-        Beta(mixup, mixup) (Zhang et al. 2018, "mixup: Beyond empirical risk
-        minimization"; on activations Verma et al. 2019, "Manifold mixup").
-    """
-
-    def __init__(
-        self,
-        arrays: np.ndarray,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        batch_size: int,
-        weights: np.ndarray | None = None,
-        seed: int | None = None,
-        mixup: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self._arrays, self._rows, self._targets = arrays, rows, targets
-        self._weights = np.ones(len(rows), np.float32) if weights is None else weights
-        self._batch_size = batch_size
-        self._random = None if seed is None else np.random.default_rng(seed)
-        self._order = np.arange(len(rows))
-        self._views = np.zeros(len(rows), np.int64)
-        self._mixup = mixup
-        self._shares = np.ones(len(self))
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        """Return the number of batches, the last and smaller one included."""
-        return -(-len(self._rows) // self._batch_size)
-
-    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the activations, targets and weights of one batch."""
-        chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
-        activations = self._arrays[self._rows[chosen], self._views[chosen]]
-        targets, weights = self._targets[chosen], self._weights[chosen]
-        share = self._shares[batch]
-        if share == 1:
-            return activations, targets, weights
-        return mix(activations, share), mix(targets, share), mix(weights, share)
-
-    def on_epoch_end(self) -> None:
-        """Draw the next epoch's order, views and shares."""
-        if self._random is not None:
-            self._order = self._random.permutation(len(self._rows))
-            self._views = self._random.integers(self._arrays.shape[1], size=len(self._rows))
-            if self._mixup > 0:
-                self._shares = self._random.beta(self._mixup, self._mixup, size=len(self))
-
-
-def mix(batch: np.ndarray, share: float) -> np.ndarray:
-    """Return, as float32, `share` of each entry and the rest of its neighbour in the batch."""
-    entries = batch.astype(np.float32)
-    mixed: np.ndarray = np.float32(share) * entries
-    mixed += np.float32(1 - share) * np.roll(entries, 1, axis=0)
-    return mixed
-
-
 def main(model: str) -> None:
     """Write models/<model>.keras, its history and what training says of itself."""
     started = time.perf_counter()
@@ -175,7 +101,7 @@ def main(model: str) -> None:
     save_classifier(classifier, file)
     folder = Path("metrics") / model
     write_history(folder / "history.csv", phases)
-    write_json(folder / "training.json", summarize(phases, kept, classifier, file))
+    write_json(folder / "training.json", summarize(phases, kept) | describe_saved(classifier, file))
     state.path.unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     write_json(folder / "timing-train.json", {"seconds": round(seconds, 3)})
@@ -263,7 +189,14 @@ def state_file(model: str, params: Params) -> StateFile:
     digest = hashlib.sha256(repr(params).encode())
     folder = features_folder(model)
     # The pooled features change whenever the larger trunk features do.
-    for path in (Path(__file__), SPLITS, folder / PHOTOS, folder / POOLED, folder / WEIGHTS):
+    for path in (
+        Path(__file__),
+        Path(inspect.getfile(PhotoBatches)),
+        SPLITS,
+        folder / PHOTOS,
+        folder / POOLED,
+        folder / WEIGHTS,
+    ):
         digest.update(path.read_bytes())
     return StateFile(STATE / f"{model}.npz", digest.hexdigest())
 
@@ -356,9 +289,7 @@ def write_history(path: Path, phases: list[Phase]) -> None:
         history.round(6).to_csv(partial, index=False, columns=HISTORY_COLUMNS)
 
 
-def summarize(
-    phases: list[Phase], kept: Phase, classifier: Classifier, file: Path
-) -> dict[str, object]:
+def summarize(phases: list[Phase], kept: Phase) -> dict[str, object]:
     """Return what later stages cannot know: epochs run, the epoch kept, training accuracy there.
 
     Training accuracy is that of the kept epoch, measured on augmented, mixed
@@ -370,8 +301,6 @@ def summarize(
         "kept": {"phase": kept.name, "epoch": kept.best + 1},
         "train": {"final_accuracy": round(float(kept.best_epoch["accuracy"]), 6)},
         "val": {"best_accuracy": round(float(kept.best_epoch["val_accuracy"]), 6)},
-        "model": {"parameters": classifier.model.count_params()},
-        "file": {"path": file.as_posix(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
     }
 
 

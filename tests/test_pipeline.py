@@ -11,9 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from trashnet.classifier import load_classifier
+from trashnet.images import load_pixels
 from trashnet.metrics import read_predictions
 from trashnet.study.experiments import find_experiments
 
@@ -218,6 +221,17 @@ def test_an_ensemble_is_compared_like_any_model(clone: Clone) -> None:
     )
     mean = (one.filter(regex="^p_") + other.filter(regex="^p_")) / 2
     pd.testing.assert_frame_equal(pair.filter(regex="^p_"), mean, atol=1e-5)
+
+
+def test_a_model_that_looks_at_mirror_images_answers_them_alike(clone: Clone) -> None:
+    predict = load_classifier(clone.folder / "models/MobileNetV2.keras").predictor()
+    image = next((clone.folder / "data/images").rglob("*.jpg"))
+    photo = load_pixels(image, [48, 64])[None]
+
+    answers = [predict(np.ascontiguousarray(turned)) for turned in (photo, photo[:, :, ::-1])]
+
+    assert not np.array_equal(photo, photo[:, :, ::-1])
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
 
 
 def test_fewer_models_compare_fewer(clone: Clone) -> None:

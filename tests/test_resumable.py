@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from stages.train import Phase, PhotoBatches, fit
+from stages.train import Phase, fit
+from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head
 from trashnet.params import Params, load_params
 from trashnet.resumable import ResumableEarlyStopping, StateFile

@@ -14,7 +14,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from stages.train import (
     PHOTOS_A_BLOCK,
     Phase,
-    PhotoBatches,
     beats,
     build_network,
     class_weights,
@@ -22,8 +21,10 @@ from stages.train import (
     make_optimizer,
     mean_and_variance,
     schedule_learning_rate,
+    train_and_val_batches,
     write_history,
 )
+from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head
 from trashnet.features import WEIGHTS, features_folder
 from trashnet.params import Params, load_params
@@ -170,6 +171,20 @@ def test_mixup_blends_each_photo_with_its_neighbour_in_one_share(
 
     assert len(set(np.round(shares, 6))) == len(shares)
     assert 0 < min(shares) <= max(shares) < 1
+
+
+@pytest.mark.parametrize(("mixup", "mixed"), [(0.0, False), (0.2, True)])
+def test_training_photos_are_mixed_where_params_say_so(
+    separable: tuple[np.ndarray, np.ndarray], mixup: float, mixed: bool
+) -> None:
+    arrays, targets = separable
+    labels = [CLASSES[target.argmax()] for target in targets]
+    splits = pd.DataFrame({"label": labels, "split": ["train"] * 48 + ["val"] * 12})
+
+    train, val = train_and_val_batches(arrays, splits, CLASSES, with_settings(mixup=mixup))
+
+    assert (train[0][1].max(axis=1) < 1).any() == mixed
+    assert (val[0][1].max(axis=1) == 1).all()
 
 
 def test_the_same_seed_draws_the_same_mixes(

@@ -1,5 +1,6 @@
 """The model people use: RGB pixels in, class probabilities out, class names on board."""
 
+import hashlib
 import io
 import json
 import re
@@ -174,6 +175,14 @@ def save_classifier(classifier: Classifier, path: Path) -> None:
         members["config.json"] = _number_shared_objects(members["config.json"])
         members[CLASSES_MEMBER] = json.dumps(classifier.class_names).encode()
         _write_members(partial, members)
+
+
+def describe_saved(classifier: Classifier, path: Path) -> dict[str, object]:
+    """Return what training.json says of any saved model: its size, and which file it is."""
+    return {
+        "model": {"parameters": classifier.model.count_params()},
+        "file": {"path": path.as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+    }
 
 
 def load_classifier(path: Path) -> Classifier:

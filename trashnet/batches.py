@@ -1,0 +1,81 @@
+"""What training sees: batches of cached activations, read from disk as they are shown."""
+
+import keras
+import numpy as np
+
+
+class PhotoBatches(keras.utils.PyDataset):
+    """Batches of memory-mapped activations; each batch reads only its own rows.
+
+    Parameters
+    ----------
+    arrays : array, shape (n, 1 + views, ...)
+        Activations of photos; view 0 is the plain photo.
+    rows : int array
+        Which photos to show; each is shown once an epoch.
+    targets : float32 array, shape (len(rows), classes)
+        One-hot labels.
+    batch_size : int
+        Photos a batch; the last one of an epoch may be smaller.
+    weights : float32 array, shape (len(rows),), optional
+        What each photo counts in the loss; 1 where left out.
+    seed : int, optional
+        Draws for each epoch the order and one view of each photo. Where left
+        out, the plain photos come in order.
+    mixup : float
+        Above 0, each batch is mixed with itself, shifted by one photo:
+        activations, targets and weights alike, in shares drawn from
+        Beta(mixup, mixup) (Zhang et al. 2018, "mixup: Beyond empirical risk
+        minimization"; on activations Verma et al. 2019, "Manifold mixup").
+    """
+
+    def __init__(
+        self,
+        arrays: np.ndarray,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int,
+        weights: np.ndarray | None = None,
+        seed: int | None = None,
+        mixup: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self._arrays, self._rows, self._targets = arrays, rows, targets
+        self._weights = np.ones(len(rows), np.float32) if weights is None else weights
+        self._batch_size = batch_size
+        self._random = None if seed is None else np.random.default_rng(seed)
+        self._order = np.arange(len(rows))
+        self._views = np.zeros(len(rows), np.int64)
+        self._mixup = mixup
+        self._shares = np.ones(len(self))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        """Return the number of batches, the last and smaller one included."""
+        return -(-len(self._rows) // self._batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the activations, targets and weights of one batch."""
+        chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
+        activations = self._arrays[self._rows[chosen], self._views[chosen]]
+        targets, weights = self._targets[chosen], self._weights[chosen]
+        share = self._shares[batch]
+        if share == 1:
+            return activations, targets, weights
+        return mix(activations, share), mix(targets, share), mix(weights, share)
+
+    def on_epoch_end(self) -> None:
+        """Draw the next epoch's order, views and shares."""
+        if self._random is not None:
+            self._order = self._random.permutation(len(self._rows))
+            self._views = self._random.integers(self._arrays.shape[1], size=len(self._rows))
+            if self._mixup > 0:
+                self._shares = self._random.beta(self._mixup, self._mixup, size=len(self))
+
+
+def mix(batch: np.ndarray, share: float) -> np.ndarray:
+    """Return, as float32, `share` of each entry and the rest of its neighbour in the batch."""
+    entries = batch.astype(np.float32)
+    mixed: np.ndarray = np.float32(share) * entries
+    mixed += np.float32(1 - share) * np.roll(entries, 1, axis=0)
+    return mixed
