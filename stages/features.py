@@ -43,7 +43,7 @@ def main(model: str) -> None:
     backbone = build_backbone(model, image_size, weights_file(model))
     if random_weights_seed(weights_file(model)) is not None:
         settle_random_weights(model, backbone, spread_photos(photos, image_size))
-    network = cut_network(model, backbone, params.fine_tune.layers)
+    network = cut_network(model, backbone, params.fine_tune.layers_of(model))
     run = compile_inference(model, with_pooled_output(network))
 
     with (

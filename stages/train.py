@@ -118,7 +118,7 @@ def build_network(model: str, params: Params) -> Network:
     keras.utils.set_random_seed(params.seed)
     weights_as_used = features_folder(model) / WEIGHTS
     backbone = build_backbone(model, params.data.image_size, weights_as_used)
-    return cut_network(model, backbone, params.fine_tune.layers)
+    return cut_network(model, backbone, params.fine_tune.layers_of(model))
 
 
 def mean_and_variance(arrays: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

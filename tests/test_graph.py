@@ -34,6 +34,12 @@ TABLES = {
     "read_splits": dataset.SPLITS,
 }
 
+DERIVED_KEYS = {
+    "compared": {"models", "ensembles"},
+    "fine_tune.layers_of": {"fine_tune.layers", "fine_tune.layers_for"},
+}
+"""What `params` makes of several keys, and those keys."""
+
 WITHOUT_TENSORFLOW = ["download", "prepare", "split", "augment", "pretrained", "compare"]
 
 
@@ -105,9 +111,9 @@ def params_read(stage: str) -> set[str]:
     fields = {f"data.{name}": field.alias or name for name, field in Dataset.model_fields.items()}
     selected = {"data": "datasets.${dataset}"}
     selected |= {key: f"datasets.${{dataset}}.{field}" for key, field in fields.items()}
-    if "compared" in reads.keys:
-        reads.keys = (reads.keys - {"compared"}) | {"models", "ensembles"}
-    return {selected.get(key, key) for key in reads.keys}
+    derived = {key: keys for key, keys in DERIVED_KEYS.items() if key in reads.keys}
+    read = (reads.keys - set(derived)).union(*derived.values())
+    return {selected.get(key, key) for key in read}
 
 
 def is_within(key: str, section: str) -> bool:

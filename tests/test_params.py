@@ -77,6 +77,7 @@ def test_committed_params_are_valid() -> None:
         ("augment.seed", -1, "greater than or equal to 0"),
         ("fine_tune.epochs", -2, "greater than or equal to 0"),
         ("fine_tune.layers", -1, "greater than or equal to 0"),
+        ("fine_tune.layers_for", 64, "mapping"),
         ("initial.epochs", 0, "greater than or equal to 1"),
         ("initial.learning_rate", 0.0, "greater than 0"),
         ("split.test", 0.0, "greater than 0"),
@@ -115,6 +116,8 @@ def test_fault_is_named_with_its_key_and_what_is_allowed(
     [
         ("models", ["MobileNet", "AlexNet"], "models.1"),
         ("head.units", [128, 0], "head.units.1"),
+        ("fine_tune.layers_for", {"MobileNet": -1}, "fine_tune.layers_for.MobileNet"),
+        ("fine_tune.layers_for", {"AlexNet": 20}, "fine_tune.layers_for.AlexNet"),
         ("datasets.sample.image_size", [72, 8], "datasets.sample.image_size.1"),
         ("datasets.sample.url", 3, "datasets.sample.url.0"),
         ("datasets.sample.url", "", "datasets.sample.url.0"),
@@ -146,6 +149,12 @@ def test_keys_that_contradict_each_other_are_refused(
     changed: Changed, key: str, value: object, reason: str
 ) -> None:
     assert reason in error_of(changed(key, value))
+
+
+def test_a_model_can_train_more_layers_than_the_others(changed: Changed) -> None:
+    fine_tune = load_params(changed("fine_tune.layers_for", {"MobileNetV2": 64})).fine_tune
+
+    assert (fine_tune.layers_of("MobileNetV2"), fine_tune.layers_of("MobileNet")) == (64, 20)
 
 
 def test_only_models_that_are_trained_are_exported(changed: Changed, tmp_path: Path) -> None:

@@ -58,9 +58,10 @@ FactorRange = Annotated[
 ]
 
 
-Models = Annotated[
-    list[Annotated[str, AfterValidator(_known_backbone)]], AfterValidator(_no_repeats)
-]
+Backbone = Annotated[str, AfterValidator(_known_backbone)]
+
+
+Models = Annotated[list[Backbone], AfterValidator(_no_repeats)]
 
 
 EnsembleName = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -153,6 +154,11 @@ class FineTune(Section):
     epochs: Count
     learning_rate: LearningRate
     layers: Count
+    layers_for: dict[Backbone, Count]
+
+    def layers_of(self, model: str) -> int:
+        """Return how many of this backbone's last layers may learn."""
+        return self.layers_for.get(model, self.layers)
 
 
 class EarlyStopping(Section):
@@ -254,7 +260,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 def _explain(fault: ErrorDetails) -> str:
     """Say which key is at fault and what is allowed there."""
-    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    key = ".".join(str(part) for part in fault["loc"] if part != "[key]") or "the file"
     match fault["type"]:
         case "missing":
             return f"{key} is missing"
