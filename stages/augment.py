@@ -5,18 +5,26 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from trashnet.dataset import IMAGES, read_manifest
-from trashnet.files import atomic_file, atomic_folder
+from trashnet.dataset import IMAGES, MANIFEST, read_manifest
+from trashnet.files import atomic_file, resumable_folder
 from trashnet.images import load_pixels
 from trashnet.params import Augment, load_params
-from trashnet.progress import progress
+from trashnet.shards import (
+    CarriedPhotos,
+    Shard,
+    Work,
+    carry_photos,
+    cut_shards,
+    for_each_shard,
+    identify,
+    open_photos,
+)
 from trashnet.stage import log, run_stage
 from trashnet.views import AUGMENTED, INDEX, iterate_views, make_view, view_generator
 
@@ -26,44 +34,54 @@ CONTACT_SHEET_CLASSES = 8
 CONTACT_SHEET_VIEWS = 5
 
 
-class Shard(NamedTuple):
-    """The photos of one file of views."""
-
-    name: str
-    photos: pd.DataFrame
-
-
 def main() -> None:
     """Write data/augmented and a sheet that shows some of the views."""
     params = load_params()
     manifest = read_manifest()
     photos = manifest[manifest["status"] == "ok"].reset_index(drop=True)
+    settings = params.augment, params.data.image_size
     shards = [
-        Shard(f"views-{number:05}.npy", photos[start : start + PHOTOS_A_SHARD])
-        for number, start in enumerate(range(0, len(photos), PHOTOS_A_SHARD))
+        shard._replace(name=f"views-{shard.name}.npy")
+        for shard in cut_shards(photos, PHOTOS_A_SHARD)
     ]
 
-    with atomic_folder(AUGMENTED) as folder:
-        write = partial(
-            write_shard, folder=folder, settings=params.augment, image_size=params.data.image_size
-        )
+    identity = identify(__file__, PHOTOS_A_SHARD, settings, MANIFEST)
+    with (
+        resumable_folder(AUGMENTED, identity) as unfinished,
+        ProcessPoolExecutor(os.cpu_count()) as pool,
+    ):
         # Each process makes whole shards and writes them itself: nothing large passes between.
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
-            list(progress(pool.map(write, shards), "augmenting", "shard", total=len(shards)))
-        index_of(shards).to_csv(folder / INDEX, index=False)
+        write = partial(write_views, unfinished.folder)
+        work = Work(make_views, settings)
+        for_each_shard(shards, read_photos, work, write, unfinished, "augmenting", pool)
+        index_of(shards).to_csv(unfinished.folder / INDEX, index=False)
 
     write_picture(draw_contact_sheet(photos, params.data.image_size), CONTACT_SHEET)
     log(f"{params.augment.views} views of each of {len(photos)} photos in {len(shards)} shards")
 
 
-def write_shard(shard: Shard, folder: Path, settings: Augment, image_size: list[int]) -> None:
-    """Write the views of a shard's photos: uint8, shape (photos, views, height, width, 3)."""
-    views = np.empty((len(shard.photos), settings.views, *image_size, 3), np.uint8)
-    for row, photo in enumerate(shard.photos.itertuples()):
-        plain = load_pixels(IMAGES / str(photo.path), image_size)
-        for view in range(settings.views):
-            random = view_generator(settings.seed, str(photo.sha256), view + 1)
-            views[row, view] = make_view(plain, settings, random)
+def read_photos(shard: Shard) -> tuple[list[str], CarriedPhotos]:
+    """Return the hashes and the files of a shard's photos."""
+    return shard.photos["sha256"].tolist(), carry_photos(IMAGES, shard.photos["path"])
+
+
+def make_views(
+    settings: tuple[Augment, list[int]], of_shard: tuple[list[str], CarriedPhotos]
+) -> np.ndarray:
+    """Make the views of some photos: uint8, shape (photos, views, height, width, 3)."""
+    augment, image_size = settings
+    hashes, photos = of_shard
+    views = np.empty((len(hashes), augment.views, *image_size, 3), np.uint8)
+    for row, (sha256, photo) in enumerate(zip(hashes, open_photos(photos), strict=True)):
+        plain = load_pixels(photo, image_size)
+        for view in range(augment.views):
+            random = view_generator(augment.seed, sha256, view + 1)
+            views[row, view] = make_view(plain, augment, random)
+    return views
+
+
+def write_views(folder: Path, shard: Shard, views: np.ndarray) -> None:
+    """Write the views of a shard."""
     np.save(folder / shard.name, views)
 
 

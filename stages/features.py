@@ -9,9 +9,16 @@ import keras
 import numpy as np
 import pandas as pd
 
-from trashnet.dataset import IMAGES, read_manifest
-from trashnet.features import PHOTOS, WEIGHTS, FeatureWriter, features_folder
-from trashnet.files import atomic_folder
+from trashnet.dataset import IMAGES, MANIFEST, read_manifest
+from trashnet.features import (
+    PHOTOS,
+    WEIGHTS,
+    FeatureWriter,
+    encode,
+    features_folder,
+    open_features,
+)
+from trashnet.files import resumable_folder
 from trashnet.images import load_batches
 from trashnet.networks import (
     Network,
@@ -19,12 +26,24 @@ from trashnet.networks import (
     build_backbone,
     compile_inference,
     cut_network,
+    pack_network,
     settle_random_weights,
+    unpack_network,
 )
 from trashnet.params import load_params
-from trashnet.progress import progress_bar
+from trashnet.shards import (
+    CarriedPhotos,
+    Shard,
+    Work,
+    carry_photos,
+    cluster_address,
+    describe_files,
+    for_each_shard,
+    identify,
+    open_photos,
+)
 from trashnet.stage import log, run_model_stage
-from trashnet.views import AUGMENTED, iterate_views
+from trashnet.views import AUGMENTED, INDEX, list_shards
 from trashnet.weights import random_weights_seed, save_weights, weights_file
 
 PHOTOS_TO_SETTLE_ON = 64
@@ -44,21 +63,34 @@ def main(model: str) -> None:
     if random_weights_seed(weights_file(model)) is not None:
         settle_random_weights(model, backbone, spread_photos(photos, image_size))
     network = cut_network(model, backbone, params.fine_tune.layers_of(model))
-    run = compile_inference(model, with_pooled_output(network))
+    work = trunk_work(model, with_pooled_output(network))
 
-    with (
-        atomic_folder(features_folder(model)) as folder,
-        progress_bar(len(photos), f"features of {model}", "photo") as bar,
-    ):
+    shards = list_shards(AUGMENTED)
+    identity = identify(
+        __file__,
+        (image_size, params.fine_tune.layers_of(model)),
+        MANIFEST,
+        AUGMENTED / INDEX,
+        weights_file(model),
+        describe_files([AUGMENTED / shard.name for shard in shards]),
+    )
+    with resumable_folder(features_folder(model), identity) as unfinished:
+        folder = unfinished.folder
         writer = FeatureWriter(folder, len(photos))
-        for pixels in photos_with_views(image_size):
-            writer.append(*run_on_views(run, pixels))
-            bar.update(len(pixels))
+        for_each_shard(
+            shards,
+            read_photos_and_views,
+            work,
+            lambda shard, outputs: writer.write(shard.start, *outputs),
+            unfinished,
+            f"features of {model}",
+        )
         pd.DataFrame({"path": photos}).to_csv(folder / PHOTOS, index=False)
         save_weights_as_used(backbone, weights_file(model), folder / WEIGHTS)
     seconds = time.perf_counter() - started
+    views_a_photo = open_features(model).pooled.shape[1]
     log(
-        f"{model}: {len(photos)} photos in {pixels.shape[1]} views each, the plain one included, "
+        f"{model}: {len(photos)} photos in {views_a_photo} views each, the plain one included, "
         f"cut at {network.tail.input_shape[1:]}, {seconds:.0f} s"
     )
 
@@ -81,14 +113,35 @@ def with_pooled_output(network: Network) -> keras.Model:
     return keras.Model(network.trunk.input, [network.trunk.output, pooled])
 
 
-def photos_with_views(image_size: Sequence[int]) -> Iterator[np.ndarray]:
-    """Yield uint8 pixels, shape (photos, 1 + views, height, width, 3), in the manifest's order."""
-    for paths, views in iterate_views(AUGMENTED):
-        photos_a_run = max(1, IMAGES_PER_RUN // (1 + views.shape[1]))
-        files = [IMAGES / path for path in paths]
-        for run, plain in enumerate(load_batches(files, image_size, photos_a_run)):
-            of_these = views[run * photos_a_run : (run + 1) * photos_a_run]
-            yield np.concatenate([plain[:, None], of_these], axis=1)
+def trunk_work(model: str, network: keras.Model) -> Work:
+    """Return what is done to each shard: the network's run, here or where it is sent."""
+    if cluster_address():
+        return Work(run_on_shard, pack_network(model, network), unpack_network)
+    return Work(run_on_shard, compile_inference(model, network))
+
+
+def read_photos_and_views(shard: Shard) -> tuple[CarriedPhotos, np.ndarray]:
+    """Return a shard's photos, and their views mapped into memory."""
+    views = np.load(AUGMENTED / shard.name, mmap_mode="r")
+    return carry_photos(IMAGES, shard.photos["path"]), np.asarray(views)
+
+
+def run_on_shard(
+    run: Runner, of_shard: tuple[CarriedPhotos, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return trunk and pooled outputs of a shard's photos and views as they are stored."""
+    outputs = [encode(*run_on_views(run, pixels)) for pixels in photos_with_views(*of_shard)]
+    trunk, pooled = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+    return trunk, pooled
+
+
+def photos_with_views(photos: CarriedPhotos, views: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield uint8 pixels, shape (photos, 1 + views, height, width, 3), some photos at a time."""
+    photos_a_run = max(1, IMAGES_PER_RUN // (1 + views.shape[1]))
+    # Always cut alike: TensorFlow's sums depend on how many images pass it together.
+    for run, plain in enumerate(load_batches(open_photos(photos), views.shape[2:4], photos_a_run)):
+        of_these = views[run * photos_a_run : (run + 1) * photos_a_run]
+        yield np.concatenate([plain[:, None], of_these], axis=1)
 
 
 def run_on_views(run: Runner, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

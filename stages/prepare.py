@@ -1,12 +1,13 @@
 """Read every photo in full, leave out what is broken or contradictory, group near-duplicates."""
 
 import hashlib
+import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import imagehash
 import numpy as np
@@ -14,12 +15,26 @@ import pandas as pd
 
 from trashnet.dataset import IMAGES, MANIFEST, RAW
 from trashnet.errors import PipelineError
-from trashnet.files import atomic_file, atomic_folder
+from trashnet.files import atomic_file, atomic_folder, scratch_folder, write_json
 from trashnet.images import NotAnImageError, UnreadableImageError, read_image
 from trashnet.near_duplicates import group_near_duplicates
 from trashnet.params import load_params
 from trashnet.progress import progress
+from trashnet.shards import (
+    CarriedPhotos,
+    Work,
+    carry_photos,
+    cut_shards,
+    describe_files,
+    for_each_shard,
+    identify,
+    open_photos,
+)
 from trashnet.stage import log, run_stage
+
+INSPECTED = Path("data/inspected")
+"""Beside it stand the rows of files that were read, until all are."""
+FILES_A_SHARD = 32
 
 EXCLUDE = "exclude"
 """Stands in a correction where the file is to be left out."""
@@ -64,16 +79,38 @@ def inspect_files(paths: list[str]) -> pd.DataFrame:
     DataFrame
         One row a path, with the columns of `trashnet.dataset.read_manifest`.
     """
+    identity = identify(__file__, FILES_A_SHARD, describe_files([RAW / path for path in paths]))
+    shards = cut_shards(pd.DataFrame({"path": paths}), FILES_A_SHARD)
     # Threads are enough: reading, hashing and decoding run without the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = progress(pool.map(inspect_file, paths), "reading photos", "file", len(paths))
-        manifest = pd.DataFrame(found)
-    return manifest.astype({"width": "Int64", "height": "Int64"})
+    with (
+        scratch_folder(INSPECTED, identity) as unfinished,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        tables = {shard.name: unfinished.folder / f"{shard.name}.json" for shard in shards}
+        for_each_shard(
+            shards,
+            lambda shard: (shard.photos["path"].tolist(), carry_photos(RAW, shard.photos["path"])),
+            Work(inspect_shard),
+            lambda shard, rows: write_json(tables[shard.name], rows),
+            unfinished,
+            "reading photos",
+            pool,
+        )
+        rows = [row for table in tables.values() for row in json.loads(table.read_text())]
+    return pd.DataFrame(rows).astype({"width": "Int64", "height": "Int64"})
 
 
-def inspect_file(path: str) -> dict[str, Any]:
+def inspect_shard(_: None, files: tuple[list[str], CarriedPhotos]) -> list[dict[str, Any]]:
+    """Return the manifest's rows of some files."""
+    paths, photos = files
+    return [
+        inspect_file(path, source) for path, source in zip(paths, open_photos(photos), strict=True)
+    ]
+
+
+def inspect_file(path: str, source: Path | BinaryIO) -> dict[str, Any]:
     """Return one row of the manifest, judged by this file alone."""
-    content = (RAW / path).read_bytes()
+    content = source.read_bytes() if isinstance(source, Path) else source.read()
     row = {
         "path": path,
         "label": PurePosixPath(path).parts[0],

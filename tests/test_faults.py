@@ -73,7 +73,7 @@ import numpy as np
 from trashnet.features import FeatureWriter
 from trashnet.stage import run_stage
 photos = np.ones((1000, 1, 4, 4, 64), np.float32)
-run_stage(lambda: FeatureWriter(Path("data"), 1000).append(photos, photos[:, :, 0, 0]))
+run_stage(lambda: FeatureWriter(Path("data"), 1000).write(0, photos, photos[:, :, 0, 0]))
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import trashnet.features
 from trashnet.errors import PipelineError
-from trashnet.features import PHOTOS, FeatureWriter, open_features
+from trashnet.features import PHOTOS, FeatureWriter, encode, open_features
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "Net"
 
 
-def test_features_come_back_in_order_over_several_appends(folder: Path) -> None:
+def test_features_come_back_in_order_whatever_the_order_of_writing(folder: Path) -> None:
     random = np.random.default_rng(0)
     trunk = random.normal(size=(3, 2, 4, 5, 6)).astype(np.float32)
     pooled = random.normal(size=(3, 2, 7)).astype(np.float32)
 
     writer = FeatureWriter(folder, photos=3)
-    writer.append(trunk[:2], pooled[:2])
-    writer.append(trunk[2:], pooled[2:])
+    writer.write(2, *encode(trunk[2:], pooled[2:]))
+    writer.write(0, *encode(trunk[:2], pooled[:2]))
 
     features = open_features("Net")
     assert features.paths == ["glass/1.jpg", "NA/2.jpg", "paper/3.jpg"]
@@ -37,18 +37,26 @@ def test_features_come_back_in_order_over_several_appends(folder: Path) -> None:
 
 
 def test_features_are_mapped_not_read(folder: Path) -> None:
-    FeatureWriter(folder, 1).append(np.ones((1, 1, 2, 2, 3)), np.ones((1, 1, 3)))
+    FeatureWriter(folder, 1).write(0, np.ones((1, 1, 2, 2, 3)), np.ones((1, 1, 3)))
     assert isinstance(open_features("Net").trunk, np.memmap)
 
 
-def test_pixels_stay_bytes(folder: Path) -> None:
+def test_features_of_a_killed_run_stay(folder: Path) -> None:
+    rows = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1, 1)
+    FeatureWriter(folder, photos=3).write(0, rows[:2], rows[:2, :, 0, 0])
+
+    FeatureWriter(folder, photos=3).write(2, rows[2:], rows[2:, :, 0, 0])
+
+    np.testing.assert_array_equal(open_features("Net").trunk, rows)
+
+
+def test_pixels_stay_bytes() -> None:
     pixels = np.full((1, 1, 2, 2, 3), 255, np.uint8)
-    FeatureWriter(folder, 1).append(pixels, np.ones((1, 1, 3)))
-    assert open_features("Net").trunk.dtype == np.uint8
+    assert encode(pixels, np.ones((1, 1, 3)))[0].dtype == np.uint8
 
 
 @pytest.mark.parametrize("bad", [70_000.0, np.inf, np.nan])
-def test_what_float16_cannot_hold_is_refused(folder: Path, bad: float) -> None:
+def test_what_float16_cannot_hold_is_refused(bad: float) -> None:
     trunk = np.full((1, 1, 2, 2, 3), bad, np.float32)
     with pytest.raises(PipelineError, match=r"beyond what float16 features hold"):
-        FeatureWriter(folder, 1).append(trunk, np.ones((1, 1, 3)))
+        encode(trunk, np.ones((1, 1, 3)))

@@ -21,9 +21,9 @@ STAGES: dict[str, dict[str, Any]] = {
     for name, stage in YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"].items()
 }
 
-# No result depends on how these say, check or write something, so no stage depends on them, nor on
-# what they import (`params` knows the backbones' names alone).
-PLUMBING = {"errors", "files", "params", "progress", "stage"}
+# No result depends on how these say, check, write or send something, so no stage depends on them,
+# nor on what they import (`params` knows the backbones' names alone).
+PLUMBING = {"cluster", "errors", "files", "params", "progress", "stage"}
 
 TABLES = {
     "RAW": dataset.RAW,

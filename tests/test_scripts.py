@@ -200,7 +200,7 @@ def pins(path: Path) -> dict[str, str]:
     return {re.sub(r"[._-]+", "-", name).lower(): version for name, version in found}
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-cluster"])
 def test_lock_file_holds_every_pin(name: str) -> None:
     wanted = pins(REPOSITORY / f"{name}.txt")
     locked = pins(REPOSITORY / f"{name}.lock")
@@ -208,16 +208,19 @@ def test_lock_file_holds_every_pin(name: str) -> None:
     assert {package: locked.get(package) for package in wanted} == wanted
 
 
-def test_tests_run_with_the_versions_that_the_pipeline_runs_with() -> None:
+@pytest.mark.parametrize("name", ["requirements-dev", "requirements-cluster"])
+def test_versions_are_those_that_the_pipeline_runs_with(name: str) -> None:
     pipeline = pins(REPOSITORY / "requirements.lock")
-    tests = pins(REPOSITORY / "requirements-dev.lock")
+    others = pins(REPOSITORY / f"{name}.lock")
 
-    assert {package: tests.get(package) for package in pipeline} == pipeline
+    assert {package: others.get(package) for package in pipeline} == pipeline
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-cluster"])
 def test_lock_file_hashes_everything_and_names_no_host(name: str) -> None:
-    text = (REPOSITORY / name).read_text()
+    text = (REPOSITORY / f"{name}.lock").read_text()
 
-    assert len(re.findall(r"==.*\\\n +--hash=sha256:", text)) == len(pins(REPOSITORY / name))
+    assert len(re.findall(r"==.*\\\n +--hash=sha256:", text)) == len(
+        pins(REPOSITORY / f"{name}.lock")
+    )
     assert re.findall(r"https?:|--(?:extra-)?index-url|--find-links|file:", text) == []

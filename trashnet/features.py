@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -52,44 +53,60 @@ def open_features(model: str) -> Features:
     return Features(paths, trunk, pooled)
 
 
+def encode(trunk: np.ndarray, pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outputs of a network as they are stored.
+
+    Parameters
+    ----------
+    trunk : array, shape (photos, 1 + views, h, w, c)
+        float32 activations, which become float16, or uint8 pixels.
+    pooled : float32 array, shape (photos, 1 + views, c)
+
+    Raises
+    ------
+    PipelineError
+        If a value is not finite or too large for float16 (65,504).
+    """
+    _check_range(pooled, np.float32)
+    if trunk.dtype == np.uint8:
+        return trunk, pooled
+    _check_range(trunk, np.float16)
+    return trunk.astype(np.float16), pooled
+
+
 class FeatureWriter:
-    """Fills the two arrays of a new features folder in order, photo by photo."""
+    """Fills the two arrays of a features folder, in any order.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty, or what a killed run has filled in part.
+    photos : int
+        How many there are in all.
+    """
 
     def __init__(self, folder: Path, photos: int) -> None:
         self._folder = folder
         self._photos = photos
         self._arrays: dict[str, np.ndarray] = {}
-        self._written = 0
 
-    def append(self, trunk: np.ndarray, pooled: np.ndarray) -> None:
-        """Append some photos' outputs.
-
-        Parameters
-        ----------
-        trunk : array, shape (photos, 1 + views, h, w, c)
-            float32 activations, stored as float16, or uint8 pixels.
-        pooled : float32 array, shape (photos, 1 + views, c)
+    def write(self, start: int, trunk: np.ndarray, pooled: np.ndarray) -> None:
+        """Write the outputs of the photos from row `start` on, as `encode` returns them.
 
         Raises
         ------
-        PipelineError
-            If a value is not finite or too large for float16 (65,504).
         OSError
             If the disk has no room for all photos' outputs.
         """
-        if trunk.dtype != np.uint8:
-            _check_range(trunk, np.float16)
-            trunk = trunk.astype(np.float16)
-        _check_range(pooled, np.float32)
-        rows = slice(self._written, self._written + len(trunk))
+        rows = slice(start, start + len(trunk))
         for name, values in ((TRUNK, trunk), (POOLED, pooled)):
             self._array(name, values)[rows] = values
-        self._written += len(trunk)
 
     def _array(self, name: str, like: np.ndarray) -> np.ndarray:
         if name not in self._arrays:
             path = self._folder / name
-            array = open_memmap(path, "w+", like.dtype, (self._photos, *like.shape[1:]))
+            mode: Literal["r+", "w+"] = "r+" if path.exists() else "w+"
+            array = open_memmap(path, mode, like.dtype, (self._photos, *like.shape[1:]))
             # Where the disk runs full under a mapped file, the system ends the process.
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -1,10 +1,15 @@
 """Writing files and folders so that a reader sees all of them or none."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Names the time since the machine started: nothing here forces what it writes to the disk, so
+what stood in a half-filled folder before a power failure may not stand there after it."""
 
 
 @contextmanager
@@ -64,6 +69,83 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+class Unfinished:
+    """A folder that is filled shard by shard, and the list of the shards that are whole.
+
+    Parameters
+    ----------
+    folder : Path
+        Emptied, unless a killed run of the same identity left it behind.
+    identity : str
+        Of everything that the shards depend on.
+
+    Attributes
+    ----------
+    folder : Path
+        Where to write.
+    done : set of str
+        The names of the shards that are whole.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder = folder
+        self._list = folder / ".finished"
+        header = hashlib.sha256(f"{identity} {BOOT.read_text()}".encode()).hexdigest()
+        lines = self._list.read_text().splitlines() if self._list.exists() else []
+        self.done = set(lines[1:])
+        if lines[:1] != [header]:
+            self.done = set()
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            write_text(self._list, f"{header}\n")
+
+    def add(self, shard: str) -> None:
+        """Note that a shard is whole."""
+        self.done.add(shard)
+        with self._list.open("a") as file:
+            file.write(f"{shard}\n")
+
+    def remove_list(self) -> None:
+        """Leave nothing in the folder but what was written there."""
+        self._list.unlink()
+
+
+@contextmanager
+def resumable_folder(path: str | Path, identity: str) -> Iterator[Unfinished]:
+    """Yield a temporary folder beside `path` that replaces it on success and outlives a failure.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder to write. What stood there before is gone afterwards.
+    identity : str
+        Of everything that the content depends on: what a run of another
+        identity left half filled is removed.
+    """
+    path = Path(path)
+    with scratch_folder(path, identity) as unfinished:
+        yield unfinished
+        unfinished.remove_list()
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.folder.rename(path)
+
+
+@contextmanager
+def scratch_folder(path: str | Path, identity: str) -> Iterator[Unfinished]:
+    """Yield a folder beside `path` that is removed on success and outlives a failure.
+
+    Parameters are those of `resumable_folder`; `path` itself is not touched.
+    """
+    path = Path(path)
+    unfinished = Unfinished(path.with_name(f".partial-{path.name}"), identity)
+    try:
+        yield unfinished
+    except OSError as error:
+        _name_file(error, path)
+        raise
+    shutil.rmtree(unfinished.folder, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -21,6 +21,7 @@ MAX_SCANS = 200
 """Most passes over a progressive JPEG; programs write about ten. One of 64 million pixels takes
 0.04 s for each, and a pass of 14 bytes is valid: a megabyte would take an hour."""
 
+Source = TypeVar("Source")
 Loaded = TypeVar("Loaded")
 
 _FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
@@ -127,13 +128,13 @@ def load_pixels(source: Path | BinaryIO, image_size: Sequence[int]) -> np.ndarra
 
 
 def load_batches(
-    paths: Sequence[Path], image_size: Sequence[int], batch_size: int
+    sources: Sequence[Path | BinaryIO], image_size: Sequence[int], batch_size: int
 ) -> Iterator[np.ndarray]:
     """Load photos in order, decoding the next batch while the caller works on one.
 
     Parameters
     ----------
-    paths : sequence of Path
+    sources : sequence of Path or binary file
         The photos.
     image_size : sequence of int
         Height and width in pixels.
@@ -151,22 +152,22 @@ def load_batches(
         If a photo cannot be used, when its batch is due.
     """
     load = partial(load_pixels, image_size=image_size)
-    for batch in map_ahead(load, paths, batch_size):
+    for batch in map_ahead(load, sources, batch_size):
         yield np.stack(batch)
 
 
 def map_ahead(
-    load: Callable[[Path], Loaded], paths: Sequence[Path], batch_size: int
+    load: Callable[[Source], Loaded], sources: Sequence[Source], batch_size: int
 ) -> Iterator[list[Loaded]]:
-    """Yield batches of what `load` makes of each path, in order, one batch ahead of the caller.
+    """Yield batches of what `load` makes of each source, in order, one batch ahead of the caller.
 
     An exception of `load` is raised when its batch is due.
     """
     # Threads are enough: Pillow decodes and resizes without holding the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         in_work: deque[Iterator[Loaded]] = deque()
-        for start in range(0, len(paths), batch_size):
-            in_work.append(pool.map(load, paths[start : start + batch_size]))
+        for start in range(0, len(sources), batch_size):
+            in_work.append(pool.map(load, sources[start : start + batch_size]))
             if len(in_work) > 1:
                 yield list(in_work.popleft())
         if in_work:

@@ -203,6 +203,45 @@ def compile_inference(name: str, model: keras.Model) -> Runner:
     return run
 
 
+class PackedNetwork(NamedTuple):
+    """A frozen network on its way to another machine.
+
+    Attributes
+    ----------
+    name : str
+        The backbone that it contains.
+    flat_buffer : uint8 array
+        For LiteRT; empty for TensorFlow.
+    config : str
+        For TensorFlow: the Keras model as JSON.
+    weights : list of array
+        For TensorFlow, in the model's order.
+    """
+
+    name: str
+    flat_buffer: np.ndarray
+    config: str
+    weights: list[np.ndarray]
+
+
+def pack_network(name: str, model: keras.Model) -> PackedNetwork:
+    """Pack what `compile_inference` would run here."""
+    if BACKBONES[name].runtime == "litert":
+        return PackedNetwork(name, np.frombuffer(convert(model), np.uint8), "", [])
+    return PackedNetwork(name, np.empty(0, np.uint8), model.to_json(), model.get_weights())
+
+
+def unpack_network(packed: PackedNetwork) -> Runner:
+    """Make a packed network run on one core; the outputs are those of `compile_inference`."""
+    if BACKBONES[packed.name].runtime == "litert":
+        return make_runner(packed.flat_buffer.tobytes(), cores=1)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    model = keras.models.model_from_json(packed.config)
+    model.set_weights(packed.weights)
+    return compile_inference(packed.name, model)
+
+
 def _freeze_all_but(backbone: keras.Model, trainable_layers: int) -> None:
     first_trainable = len(backbone.layers) - trainable_layers
     for position, layer in enumerate(backbone.layers):

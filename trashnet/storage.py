@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
@@ -155,6 +155,34 @@ def fetch_folder(url: str, target: Path, parameter: str | None = None) -> None:
 
         for _ in progress(pool.map(fetch_one, places), f"fetching {url}", "file", len(places)):
             pass
+
+
+def read_files(url: str, names: Sequence[str], parameter: str | None = None) -> list[bytes]:
+    """Read some files below a folder or bucket prefix into memory.
+
+    Parameters
+    ----------
+    url : str
+        Any fsspec URL or local path of a folder.
+    names : sequence of str
+        Relative to it.
+    parameter : str, optional
+        See `is_folder`.
+
+    Raises
+    ------
+    PipelineError
+        If one of them is not there, or cannot be reached or read.
+    """
+    store, folder = _open_store(url, parameter)
+
+    def read_one(name: str) -> bytes:
+        path = f"{folder.rstrip('/')}/{name}"
+        content = _retry(lambda: store.cat_file(path), f"{url} (file {name})", parameter)
+        return bytes(content)
+
+    with ThreadPoolExecutor(PARALLEL_FILES) as pool:
+        return list(pool.map(read_one, names))
 
 
 def _transfer(

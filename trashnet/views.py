@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from trashnet.params import Augment
+from trashnet.shards import Shard
 
 AUGMENTED = Path("data/augmented")
 INDEX = "index.csv"
@@ -109,6 +110,19 @@ def warp(pixels: np.ndarray, matrix: np.ndarray, shift: np.ndarray) -> np.ndarra
     return np.asarray(mapped)
 
 
+def list_shards(folder: Path) -> list[Shard]:
+    """Return the shards of an augmented-views folder in the manifest's order, named as the files.
+
+    A file holds a uint8 array of shape (photos, views, height, width, 3).
+    """
+    index = pd.read_csv(folder / INDEX, dtype={"path": "str"}, keep_default_na=False)
+    starts = index.groupby("shard", sort=False)["row"].size().cumsum().shift(fill_value=0)
+    return [
+        Shard(str(name), int(starts[name]), rows)
+        for name, rows in index.groupby("shard", sort=False)
+    ]
+
+
 def iterate_views(folder: Path) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yield the shards of an augmented-views folder in the manifest's order.
 
@@ -119,6 +133,5 @@ def iterate_views(folder: Path) -> Iterator[tuple[list[str], np.ndarray]]:
     views : memory-mapped uint8 array, shape (photos, views, height, width, 3)
         No more than what is indexed is read.
     """
-    index = pd.read_csv(folder / INDEX, dtype={"path": "str"}, keep_default_na=False)
-    for shard, rows in index.groupby("shard", sort=False):
-        yield rows["path"].tolist(), np.load(folder / str(shard), mmap_mode="r")
+    for shard in list_shards(folder):
+        yield shard.photos["path"].tolist(), np.load(folder / shard.name, mmap_mode="r")
