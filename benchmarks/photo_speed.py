@@ -33,13 +33,14 @@ from typing import NamedTuple
 import imagehash
 import numpy as np
 
-from stages.augment import PHOTOS_A_SHARD, Shard, write_shard
+from stages.augment import PHOTOS_A_SHARD, make_views, read_photos, write_views
 from stages.prepare import find_files, inspect_files
 from trashnet.dataset import IMAGES, RAW, read_manifest
 from trashnet.errors import PipelineError
 from trashnet.images import read_image, resize
 from trashnet.near_duplicates import group_near_duplicates
-from trashnet.params import Params, load_params
+from trashnet.params import Augment, Params, load_params
+from trashnet.shards import Shard, cut_shards
 from trashnet.views import make_view, view_generator
 
 ROUNDS = 3
@@ -82,12 +83,7 @@ def main() -> None:
     report("prepare", lambda: inspect_in_steps(paths), lambda: inspect_files(paths))
     with tempfile.TemporaryDirectory() as folder:
         shards = make_shards()
-        write = partial(
-            write_shard,
-            folder=Path(folder),
-            settings=params.augment,
-            image_size=params.data.image_size,
-        )
+        write = partial(write_shard, Path(folder), (params.augment, params.data.image_size))
         report(
             "augment",
             lambda: augment_in_steps(shards, params, Path(folder)),
@@ -177,10 +173,13 @@ def make_shards() -> list[Shard]:
     """Return the photos in shards, as augment cuts them."""
     manifest = read_manifest()
     photos = manifest[manifest["status"] == "ok"].reset_index(drop=True)
-    return [
-        Shard(f"{start}.npy", photos[start : start + PHOTOS_A_SHARD])
-        for start in range(0, len(photos), PHOTOS_A_SHARD)
-    ]
+    shards = cut_shards(photos, PHOTOS_A_SHARD)
+    return [shard._replace(name=f"{shard.name}.npy") for shard in shards]
+
+
+def write_shard(folder: Path, settings: tuple[Augment, list[int]], shard: Shard) -> None:
+    """Make a shard as one of the stage's processes does."""
+    write_views(folder, shard, make_views(settings, read_photos(shard)))
 
 
 def in_processes(write: Callable[[Shard], None], shards: list[Shard]) -> None:

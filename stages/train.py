@@ -22,6 +22,7 @@ from trashnet.classifier import (
     save_classifier,
 )
 from trashnet.dataset import SPLITS, class_names, read_splits
+from trashnet.devices import use_all_devices
 from trashnet.features import PHOTOS, POOLED, WEIGHTS, features_folder, open_features
 from trashnet.files import atomic_file, write_json
 from trashnet.networks import Network, build_backbone, cut_network, multiply_in_bfloat16
@@ -71,6 +72,7 @@ def main(model: str) -> None:
     classes = class_names(splits)
 
     tf.config.experimental.enable_op_determinism()
+    log(f"{model}: trains on {use_all_devices()}")
     network = build_network(model, params)
     # Again, so that the head's weights do not depend on what the backbone drew.
     keras.utils.set_random_seed(params.seed)

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and return its exit status: 1 if a run failed."""
     options = parse(arguments)
     try:
-        return study(options.grid, options.fixed, options.name)
+        return study(options.grid, options.fixed, options.name, options.ray)
     except PipelineError as error:
         print(f"study: {error}", file=sys.stderr)
         return 1
@@ -41,13 +41,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--name", help="of the folder below reports/ (default: the parameters varied)"
     )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="run side by side on this Ray cluster: auto, or ray://host:10001",
+    )
     return parser.parse_args(arguments)
 
 
-def study(arguments: Sequence[str], fixed: Sequence[str], name: str | None) -> int:
+def study(
+    arguments: Sequence[str], fixed: Sequence[str], name: str | None, address: str | None = None
+) -> int:
     """Run what is missing of the grid, then report on all of it."""
     runs = make_grid(arguments, fixed)
-    failed = run_grid(runs)
+    failed = run_grid(runs, address=address)
     commits = find_experiments()
     results = collect(runs, commits)
     if results.empty:

@@ -21,6 +21,7 @@ def run_grid(
     runs: Sequence[Run],
     folder: Path = Path(),
     execute: "Callable[[Run, Path], str | None] | None" = None,
+    address: str | None = None,
 ) -> dict[str, str]:
     """Run what has not been run; a failure does not stop the rest.
 
@@ -32,6 +33,8 @@ def run_grid(
         The repository's root.
     execute : callable, optional
         Runs one and returns why it failed, or None; `run_experiment` by default.
+    address : str, optional
+        Of a Ray cluster to run them on instead.
 
     Returns
     -------
@@ -47,17 +50,26 @@ def run_grid(
     waiting = [run for run in runs if run.name not in finished]
     if waiting:
         check_folder(folder)
-    failed = {}
+    failed: dict[str, str] = {}
     with progress_bar(len(runs), "experiments", "run") as bar:
         bar.update(len(runs) - len(waiting))
         # The time left is that of what is left, not of what an earlier call did.
         bar.unpause()
-        for run in waiting:
-            bar.set_postfix_str(run.name.rpartition("-")[0])
-            if reason := (execute or run_experiment)(run, folder):
+
+        def note(run: Run, reason: str | None) -> None:
+            if reason:
                 failed[run.name] = reason
                 bar.write(f"study: {run.name} failed: {reason}", file=sys.stderr)
             bar.update()
+
+        if address:
+            from trashnet.study.nodes import run_on_nodes  # noqa: PLC0415
+
+            run_on_nodes(address, waiting, folder, note)
+            return failed
+        for run in waiting:
+            bar.set_postfix_str(run.name.rpartition("-")[0])
+            note(run, (execute or run_experiment)(run, folder))
     return failed
 
 
@@ -67,7 +79,7 @@ def check_folder(folder: Path) -> None:
     Seen in DVC 3.67.1 with configobj 5.0.9.
     """
     path = str(folder.resolve())
-    settings = _git(folder, "config", "--local", "--list").splitlines()
+    settings = git(folder, "config", "--local", "--list").splitlines()
     for text in (path, *settings):
         if not text.isascii():
             raise PipelineError(
@@ -93,9 +105,12 @@ def run_experiment(run: Run, folder: Path) -> str | None:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    if done.returncode == 0:
-        return None
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    return None if done.returncode == 0 else reason_of(done.stdout, folder)
+
+
+def reason_of(output: str, folder: Path) -> str:
+    """Return the line of DVC's output that says why a run failed, a stage's own if it can be."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     said = [line for line in lines if line.partition(":")[0] in _stage_names(folder)]
     return (said or [line for line in lines if line.startswith("ERROR")] or lines or ["no output"])[
         -1
@@ -105,7 +120,7 @@ def run_experiment(run: Run, folder: Path) -> str | None:
 def find_experiments(folder: Path = Path()) -> dict[str, str]:
     """Return the commit of every finished experiment by its name, the newest where several are."""
     form = "--format=%(objectname) %(refname)"
-    listed = _git(folder, "for-each-ref", "--sort=committerdate", form, EXPERIMENTS)
+    listed = git(folder, "for-each-ref", "--sort=committerdate", form, EXPERIMENTS)
     found = {}
     for line in listed.splitlines():
         commit, _, reference = line.partition(" ")
@@ -125,7 +140,7 @@ def rarest_class(results: pd.DataFrame, folder: Path = Path()) -> str:
 
 def read_file(commit: str, path: str, folder: Path = Path()) -> str:
     """Read a text file as an experiment committed it."""
-    return _git(folder, "show", f"{commit}:{path}")
+    return git(folder, "show", f"{commit}:{path}")
 
 
 def compared_models(commit: str, folder: Path = Path()) -> list[str]:
@@ -148,7 +163,8 @@ def read_correctness(commit: str, model: str, folder: Path = Path()) -> "pd.Seri
     return correct
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder and return what it printed."""
     done = subprocess.run(
         ["git", *arguments], cwd=folder, check=False, capture_output=True, text=True
     )

@@ -1,0 +1,189 @@
+"""Running a study's experiments on the nodes of a Ray cluster, each in a clone of its own."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from trashnet.cluster import run_tasks
+from trashnet.errors import PipelineError
+from trashnet.shards import CLUSTER, Work
+from trashnet.study.experiments import EXPERIMENTS, git, reason_of
+from trashnet.study.grid import Run
+
+
+class Repository(NamedTuple):
+    """What a node needs to run an experiment of this repository.
+
+    Attributes
+    ----------
+    bundle : bytes
+        Of the commit that is checked out here, with its history.
+    commit : str
+        Its hash.
+    changes : str
+        A patch with what is not committed yet.
+    has_remote : bool
+        Results travel through DVC's default remote; else through `cache`.
+    cache : str
+        DVC's cache here.
+    probe : str
+        A file in it that exists while the study runs: a node that sees it sees the cache.
+    """
+
+    bundle: bytes
+    commit: str
+    changes: str
+    has_remote: bool
+    cache: str
+    probe: str
+
+
+class Outcome(NamedTuple):
+    """What comes back: why the run failed or None, and a git bundle of the experiment."""
+
+    reason: str | None
+    bundle: bytes
+
+
+def run_on_nodes(
+    address: str, runs: Sequence[Run], folder: Path, note: Callable[[Run, str | None], None]
+) -> None:
+    """Run experiments side by side, one a node, and bring their commits home.
+
+    The first goes ahead alone: what it has in common with the others, such as
+    features, is then in DVC's run cache. Models come home through the cache,
+    where all nodes see this machine's, or through DVC's default remote.
+
+    Parameters
+    ----------
+    address : str
+        See `trashnet.cluster.run_tasks`.
+    runs : sequence of Run
+        Those to run.
+    folder : Path
+        The repository's root.
+    note : callable
+        Gets each run, once its commit is here, and why it failed, or None.
+
+    Raises
+    ------
+    PipelineError
+        If the cluster cannot be used, or a run was lost three times.
+    """
+
+    def bring_home(run: Run, outcome: Outcome) -> None:
+        if outcome.reason is None:
+            with tempfile.NamedTemporaryFile(suffix=".bundle") as file:
+                file.write(outcome.bundle)
+                file.flush()
+                git(folder, "fetch", "-q", file.name, f"{EXPERIMENTS}/*:{EXPERIMENTS}/*")
+        note(run, outcome.reason)
+
+    with describe_repository(folder) as repository:
+        for together in (runs[:1], runs[1:]):
+            run_tasks(
+                address,
+                together,
+                lambda run: f"the run {run.name}",
+                lambda run: run,
+                Work(run_in_clone, repository),
+                bring_home,
+                whole_nodes=True,
+            )
+
+
+@contextmanager
+def describe_repository(folder: Path) -> Iterator[Repository]:
+    """Yield what nodes need of this repository."""
+    cache = Path(_dvc(folder, "cache", "dir").strip())
+    cache.mkdir(parents=True, exist_ok=True)
+    probe = cache / f"study-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            bundle = Path(scratch, "bundle")
+            git(folder, "bundle", "create", "-q", str(bundle), "HEAD")
+            yield Repository(
+                bundle=bundle.read_bytes(),
+                commit=git(folder, "rev-parse", "HEAD").strip(),
+                changes=git(folder, "diff", "--binary", "HEAD"),
+                has_remote=bool(_dvc(folder, "config", "core.remote", check=False).strip()),
+                cache=str(cache),
+                probe=str(probe),
+            )
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def run_in_clone(repository: Repository, run: Run) -> Outcome:
+    """Run one experiment on the node that this is called on.
+
+    Raises
+    ------
+    PipelineError
+        If its results could not come home.
+    """
+    if not (repository.has_remote or Path(repository.probe).exists()):
+        raise PipelineError(
+            f"A node of the cluster does not see {repository.cache}, DVC's cache, and this "
+            "repository has no DVC remote; make one (dvc remote add -d store gs://bucket/dvc)."
+        )
+    with tempfile.TemporaryDirectory(prefix="study-") as scratch:
+        folder = Path(scratch, "clone")
+        clone(repository, Path(scratch), folder)
+        overrides = [part for override in run.overrides for part in ("-S", override)]
+        pull = ["--pull"] if repository.has_remote else []
+        done = _run(folder, "dvc", "exp", "run", *pull, "-n", run.name, *overrides)
+        if done.returncode == 0 and repository.has_remote:
+            done = _run(folder, "dvc", "push", "--run-cache")
+        if done.returncode != 0:
+            return Outcome(reason_of(done.stdout, folder), b"")
+        bundle = Path(scratch, "experiment")
+        reference = f"{EXPERIMENTS}/{repository.commit[:2]}/{repository.commit[2:]}/{run.name}"
+        git(folder, "bundle", "create", "-q", str(bundle), reference, f"^{repository.commit}")
+        return Outcome(None, bundle.read_bytes())
+
+
+def clone(repository: Repository, scratch: Path, folder: Path) -> None:
+    """Make the repository as it stands on the person's machine, uncommitted changes included."""
+    bundle = scratch / "bundle"
+    bundle.write_bytes(repository.bundle)
+    git(scratch, "clone", "-q", str(bundle), str(folder))
+    git(folder, "remote", "remove", "origin")
+    for key, value in (("user.name", "study"), ("user.email", "study@localhost")):
+        git(folder, "config", key, value)
+    if repository.changes:
+        patch = scratch / "changes"
+        patch.write_text(repository.changes, encoding="utf-8", newline="")
+        git(folder, "apply", "--whitespace=nowarn", str(patch))
+    # With a remote each node keeps a cache of its own, from which its next run takes features.
+    own = Path(tempfile.gettempdir(), f"study-cache-{repository.commit[:12]}")
+    _dvc(folder, "cache", "dir", "--local", str(own) if repository.has_remote else repository.cache)
+
+
+def _dvc(folder: Path, *arguments: str, check: bool = True) -> str:
+    done = _run(folder, "dvc", *arguments)
+    if check and done.returncode != 0:
+        raise PipelineError(f"dvc {' '.join(arguments)} failed ({done.stdout.strip()}).")
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _run(folder: Path, *module: str) -> "subprocess.CompletedProcess[str]":
+    # Without what Ray sets for its own processes: a run uses the node as it would this machine.
+    foreign = ("OMP_NUM_THREADS", "PYTHONPATH", CLUSTER)
+    kept = {key: value for key, value in os.environ.items() if key not in foreign}
+    return subprocess.run(
+        [sys.executable, "-m", *module],
+        cwd=folder,
+        env=kept,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
