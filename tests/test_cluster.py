@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -457,3 +458,26 @@ def test_a_run_that_fails_on_the_cluster_is_told_and_the_rest_goes_on(
 
     assert failed == {runs[1].name: "train: out of luck"}
     assert set(find_experiments(study)) == {runs[0].name, runs[2].name}
+
+
+def test_example_clusters_run_the_pinned_ray() -> None:
+    wanted = (ROOT / "requirements-cluster.txt").read_text()
+    pinned = re.search(r"^ray\[client\]==(\S+)", wanted, re.MULTILINE)
+    assert pinned is not None
+    kuberay = YAML(typ="safe").load(ROOT / "cluster/kuberay.yaml")
+    image = kuberay["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]
+
+    assert kuberay["spec"]["rayVersion"] == pinned[1]
+    assert image.endswith(f":{pinned[1]}")
+    assert f"FROM rayproject/ray:{pinned[1]}-" in (ROOT / "cluster/Dockerfile").read_text()
+
+
+@needs_ray
+def test_the_google_cloud_cluster_fits_rays_schema() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config  # noqa: PLC0415
+
+    cluster = YAML(typ="safe").load(ROOT / "cluster/gcp.yaml")
+
+    validate_config(prepare_config(cluster))
+
+    assert set(cluster["file_mounts"].values()) == {"requirements-cluster.lock"}

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from trashnet.files import atomic_file, atomic_folder, write_json, write_text
+import trashnet.files
+from trashnet.files import (
+    atomic_file,
+    atomic_folder,
+    resumable_folder,
+    scratch_folder,
+    write_json,
+    write_text,
+)
 
 
 class Interrupted(BaseException):
@@ -115,6 +123,67 @@ def test_folder_starts_empty_after_a_killed_run(tmp_path: Path) -> None:
 
     with atomic_folder(tmp_path / "images") as partial:
         assert list(partial.iterdir()) == []
+
+
+def break_off(folder: Path, identity: str) -> None:
+    """Finish one shard of two and fail in the second."""
+    with pytest.raises(Interrupted), resumable_folder(folder, identity) as unfinished:
+        (unfinished.folder / "one").write_text("whole")
+        unfinished.add("one")
+        (unfinished.folder / "two").write_text("ha")
+        raise Interrupted
+
+
+def test_finished_shards_outlive_a_failure(tmp_path: Path) -> None:
+    break_off(tmp_path / "views", "a")
+
+    with resumable_folder(tmp_path / "views", "a") as unfinished:
+        assert unfinished.done == {"one"}
+        assert (unfinished.folder / "one").read_text() == "whole"
+
+
+def test_shards_of_another_identity_are_removed(tmp_path: Path) -> None:
+    break_off(tmp_path / "views", "a")
+
+    with resumable_folder(tmp_path / "views", "b") as unfinished:
+        assert unfinished.done == set()
+        assert not (unfinished.folder / "one").exists()
+
+
+def test_shards_from_before_the_machine_started_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_off(tmp_path / "views", "a")
+    (tmp_path / "boot").write_text("another")
+    monkeypatch.setattr(trashnet.files, "BOOT", tmp_path / "boot")
+
+    with resumable_folder(tmp_path / "views", "a") as unfinished:
+        assert unfinished.done == set()
+
+
+def test_a_failure_leaves_the_folder_of_before(tmp_path: Path) -> None:
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views/old").touch()
+
+    break_off(tmp_path / "views", "a")
+
+    assert [path.name for path in (tmp_path / "views").iterdir()] == ["old"]
+
+
+def test_a_finished_folder_holds_what_was_written_and_nothing_else(tmp_path: Path) -> None:
+    break_off(tmp_path / "views", "a")
+    with resumable_folder(tmp_path / "views", "a") as unfinished:
+        (unfinished.folder / "two").touch()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["views"]
+    assert sorted(path.name for path in (tmp_path / "views").iterdir()) == ["one", "two"]
+
+
+def test_a_scratch_folder_is_removed_on_success(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path / "rows", "a") as unfinished:
+        (unfinished.folder / "one").touch()
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_temporary_names_are_ignored_by_git(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ class Clone:
         self.path = folder / "bin"
         self.folder.mkdir()
         self.path.mkdir()
-        for name in ["run", "test", "requirements.lock", "requirements-dev.lock"]:
+        names = ["requirements.lock", "requirements-dev.lock", "requirements-cluster.lock"]
+        for name in ["run", "test", *names]:
             shutil.copy(REPOSITORY / name, self.folder)
         shutil.copytree(REPOSITORY / "scripts", self.folder / "scripts")
         subprocess.run(["git", "init", "--quiet", self.folder], check=True)
@@ -47,7 +48,7 @@ class Clone:
         (self.path / name).write_text(script)
         (self.path / name).chmod(0o755)
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": f"{self.path}:/usr/bin:/bin",
             "CALLS": str(self.calls),
@@ -58,7 +59,7 @@ class Clone:
         return subprocess.run(
             [self.folder / "run", *arguments],
             cwd="/",
-            env=environment,
+            env=environment | variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -101,6 +102,15 @@ def test_changed_requirements_are_installed(clone: Clone) -> None:
     clone.run()
 
     assert clone.work_done() == ["pip", "repro", "plots"]
+
+
+def test_ray_is_installed_where_a_cluster_is_named(clone: Clone) -> None:
+    clone.run()
+
+    done = clone.run(TRASHNET_RAY="auto")
+
+    assert clone.work_done() == ["pip", "repro", "plots"]
+    assert "requirements-cluster.lock" in done.stdout
 
 
 def test_failed_install_is_no_install(clone: Clone) -> None:
