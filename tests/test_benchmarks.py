@@ -15,6 +15,7 @@ from PIL import Image
 from benchmarks.arithmetic import bytes_of, operations_of
 from benchmarks.mistakes import draw, row, twins_of_training
 from benchmarks.photo_speed import planted_hashes
+from benchmarks.resolution import score
 from benchmarks.stage_times import COLUMNS, HOOK, Run
 from benchmarks.startup import where_time_goes
 from benchmarks.usual_way import SECONDS, PipelineRun, sweep_of_pipeline
@@ -120,3 +121,25 @@ def test_photos_named_wrongly_are_drawn(tmp_path: Path) -> None:
     assert first.get_title() == "glass: trash?"
     assert np.asarray(first.images[0].get_array())[0, 0].tolist() == [0, 128, 0]
     assert not any(axis.images for axis in others)
+
+
+def test_features_are_judged_on_photos_that_no_copy_of_was_learned_from() -> None:
+    """Features that only name the photo say nothing of its class, unless its twin was learned."""
+    random = np.random.default_rng(0)
+    twins = np.repeat(random.normal(size=(100, 1000)), 2, axis=0)
+    groups = np.repeat([f"photo{number}" for number in range(100)], 2)
+    labels = np.repeat(random.choice(["glass", "paper"], 100), 2)
+
+    accuracy, _ = score(twins, pd.DataFrame({"label": labels, "group": groups}))
+
+    assert accuracy < 0.65
+
+
+def test_features_that_show_the_class_are_told_apart() -> None:
+    labels = np.repeat(["glass", "paper", "trash"], 20)
+    photos = pd.DataFrame({"label": labels, "group": [f"photo{n}" for n in range(60)]})
+    features = np.eye(3)[np.repeat([0, 1, 2], 20)] + np.random.default_rng(0).normal(
+        0, 0.01, (60, 3)
+    )
+
+    assert score(features, photos).accuracy == 1
