@@ -90,6 +90,7 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["head=1"], [], "name one of units, dropout"),
         (["alpha=1"], ["alpha=2"], "both varied and fixed"),
         (["alpha=1"], ["head.depth=2"], "no parameter head.depth"),
+        (["alpha=1"], ["+ensembles.Pair=[A,B]"], "no parameter ensembles"),
     ],
 )
 def test_faulty_grids_are_refused(
@@ -112,6 +113,12 @@ def test_lists_and_odd_text_are_written_for_hydra(repository: Path) -> None:
     (run,) = make_grid(["head.units=[256,128]"], ["optimizer=a b"], repository)
 
     assert run.overrides == ['optimizer="a b"', "head.units=[256,128]", "seed=1"]
+
+
+def test_an_entry_that_a_section_lacks_can_be_added_for_all_runs(repository: Path) -> None:
+    (run,) = make_grid(["seed=2"], ["+head.names=[A,B]"], repository)
+
+    assert run.overrides == ["+head.names=[A,B]", "seed=2"]
 
 
 def test_same_run_has_the_same_name_whatever_the_grid(repository: Path) -> None:

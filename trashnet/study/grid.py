@@ -75,7 +75,8 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
         ``parameter=values``, see `parse_values`. Without ``seed=...`` the one
         of params.yaml is used.
     fixed : sequence of str
-        ``parameter=value`` for all runs.
+        ``parameter=value`` for all runs, or ``+section.key=value`` for a key
+        that the section does not have yet.
     folder : Path
         The repository's root.
 
@@ -95,6 +96,10 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
         key, value = split_assignment(argument)
         constants[key] = _scalar(value)
     for key in [*values, *constants]:
+        # Hydra's mark of an entry that a section does not have yet.
+        if key.startswith("+") and key in constants:
+            look_up(params, key.removeprefix("+").rpartition(".")[0])
+            continue
         current = look_up(params, key)
         if isinstance(current, dict):
             raise PipelineError(
