@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import logging
 import os
+import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from trashnet.storage import read_files
 TRIES = 3
 """How often a task may fail, by an error of its own or with the machine that it ran on."""
 POLL_SECONDS = 10.0
+HOST_SECONDS = 10.0
 
 Task = TypeVar("Task")
 
@@ -141,6 +143,7 @@ def _connected(address: str) -> Iterator[Any]:
         ) from None
     root = Path(__file__).parents[1]
     try:
+        _check_host(address)
         ray.init(
             address=address,
             # Other machines get this code; they have the packages.
@@ -148,7 +151,7 @@ def _connected(address: str) -> Iterator[Any]:
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise PipelineError(
             f"No Ray cluster can be used at {address!r} ({' '.join(str(error).split())}); start "
             "one (ray start --head), or mend the address."
@@ -162,6 +165,13 @@ def _connected(address: str) -> Iterator[Any]:
         ) from None
     finally:
         ray.shutdown()
+
+
+def _check_host(address: str) -> None:
+    """Raise where nobody listens: Ray itself would try for five minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), timeout=HOST_SECONDS).close()
 
 
 def _run(function: str, load: str | None, key: str, tools: Any, payload: Any) -> Any:
