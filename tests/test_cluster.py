@@ -284,8 +284,8 @@ def test_another_photo_in_the_bucket_is_refused(
         run_numbers(nodes, Work(cluster_work.read_all), 1, lambda _: carried)
 
 
-def test_without_a_cluster_nothing_of_ray_is_imported(prepared: Path, tmp_path: Path) -> None:
-    folder = copy_inputs(prepared, tmp_path)
+def test_without_a_cluster_nothing_of_ray_is_imported(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
     program = (
         "import runpy, sys; sys.argv = ['prepare']; "
         "runpy.run_module('stages.prepare', run_name='__main__', alter_sys=True); "
@@ -340,7 +340,7 @@ def test_features_of_the_cluster_are_the_same(
 def test_a_stage_goes_on_with_the_shards_that_it_has(
     prepared: Path, nodes: Nodes, tmp_path: Path
 ) -> None:
-    """The cluster's third shard is broken: the first two are not made again, here or there."""
+    """This machine's third shard is broken: the cluster does not make the first two again."""
     folder = copy_inputs(prepared, tmp_path)
     (folder / "data/augmented").unlink()
     images = folder / "data/images"
@@ -349,15 +349,13 @@ def test_a_stage_goes_on_with_the_shards_that_it_has(
     last = sorted(images.rglob("*.jpg"))[-1]
     whole = last.read_bytes()
     last.write_bytes(b"no photo")
-    said = run("augment", folder, nodes.address, status=1)
+    run("augment", folder, status=1)
     last.write_bytes(whole)
     kept = sorted((folder / "data/.partial-augmented").glob("*.npy"))
     before = [path.stat().st_mtime_ns for path in kept]
 
-    run("augment", folder)
+    run("augment", folder, nodes.address)
 
-    assert "is neither a JPEG nor a PNG image" in said
-    assert "Among the photos " in said
     assert [path.name for path in kept] == ["views-00000.npy", "views-00001.npy"]
     now = [(folder / "data/augmented" / path.name).stat().st_mtime_ns for path in kept]
     assert now == before
