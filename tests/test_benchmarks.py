@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.arithmetic import bytes_of, operations_of
+from benchmarks.cluster_scaling import Measured, simulate
 from benchmarks.mistakes import draw, row, twins_of_training
 from benchmarks.photo_speed import planted_hashes
 from benchmarks.resolution import score
@@ -143,3 +144,23 @@ def test_features_that_show_the_class_are_told_apart() -> None:
     )
 
     assert score(features, photos).accuracy == 1
+
+
+SHARD = Measured(
+    start_seconds=5.0, shard_seconds=[2.0], photos_a_shard=64, sent_bytes=30, returned_bytes=10
+)
+
+
+@pytest.mark.parametrize(
+    ("cores", "link", "seconds"),
+    [
+        (1, np.inf, 100 + 5 + 20 * 2),
+        (4, np.inf, 100 + 5 + 5 * 2),
+        # Twenty shards of 30 bytes pass one after the other; the last is worked on and comes back.
+        (4, 1.0, 100 + 20 * 30 + 2 + 10),
+    ],
+)
+def test_simulated_cluster_waits_for_its_cores_or_for_its_link(
+    cores: int, link: float, seconds: float
+) -> None:
+    assert simulate(SHARD, 20, cores, link, boot_seconds=100) == pytest.approx(seconds)

@@ -39,9 +39,12 @@ class Nodes:
     def __init__(self, workers: int) -> None:
         from ray.cluster_utils import Cluster  # noqa: PLC0415
 
-        self._cluster = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 0, "object_store_memory": OBJECT_STORE_BYTES},
+        head = {"num_cpus": 0, "include_dashboard": False}
+        self._cluster = patiently(
+            lambda: Cluster(
+                initialize_head=True,
+                head_node_args=head | {"object_store_memory": OBJECT_STORE_BYTES},
+            )
         )
         self.workers = [self.add() for _ in range(workers)]
 
@@ -50,7 +53,9 @@ class Nodes:
         return str(self._cluster.address)
 
     def add(self) -> Any:
-        return self._cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES)
+        return patiently(
+            lambda: self._cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES)
+        )
 
     def kill(self, worker: Any) -> None:
         """End a node and all its processes as a power failure does."""
@@ -61,11 +66,20 @@ class Nodes:
         self._cluster.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
 
 
+def patiently(start: Callable[[], Any]) -> Any:
+    """Start a node; Ray gives one half a minute, which a busy machine may not have at once."""
+    for _ in range(3):
+        try:
+            return start()
+        except Exception as error:
+            fault = error
+    raise fault
+
+
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_raylet_start_wait_time_s", "120")
         patch.setenv("PYTHONPATH", str(ROOT / "tests"))  # for cluster_work
         nodes = Nodes(workers=2)
         yield nodes
