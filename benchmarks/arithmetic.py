@@ -8,7 +8,8 @@ First the machine: the largest rate of a float32 matrix product (each
 multiplication and each addition an operation), and the bandwidth of copying
 arrays much larger than the caches (bytes read and written). Then a line a
 backbone: operations and bytes of one photo through trunk and frozen tail, at the
-size of TrashNet; photos a second of both as `features` runs them; and which
+size of TrashNet, and the trunk's share of the operations; what a view's features
+take on disk; photos a second of both parts as `features` runs them; and which
 share of the machine's arithmetic and bandwidth that is. The bytes are those of
 every layer's input, output and weights, each once: caches keep part of that
 traffic from the memory, so the share may pass 1.
@@ -25,9 +26,9 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.random_weights import build_random_backbone
-from stages.features import with_pooled_output
+from stages.features import bytes_a_view, with_pooled_output
 from trashnet.backbones import BACKBONES
-from trashnet.networks import Runner, compile_inference, cut_network
+from trashnet.networks import Network, Runner, compile_inference, cut_network
 
 BATCH_SIZE = 32
 ROUNDS = 5
@@ -51,12 +52,15 @@ def main() -> None:
         f"{bandwidth / 1e9:.1f} GB/s"
     )
     for name in arguments.models:
-        model, run = load(name, tuple(arguments.image_size))
+        network, model, run = load(name, tuple(arguments.image_size))
         pixels = np.zeros((BATCH_SIZE, *arguments.image_size, 3), np.uint8)
         photos_a_second = BATCH_SIZE / shortest_seconds(lambda: run(pixels))  # noqa: B023
         operations, moved = operations_of(model), bytes_of(model)
         print(
-            f"{name:17} {operations / 1e9:5.2f} Gflop {moved / 1e6:6.1f} MB   "
+            f"{name:17} {operations / 1e9:5.2f} Gflop, "
+            f"{operations_of(network.trunk) / operations:3.0%} in the trunk, "
+            f"{moved / 1e6:6.1f} MB, "
+            f"{bytes_a_view(network) / 1e3:5.1f} kB of features   "
             f"{photos_a_second:6.1f} photos/s   "
             f"{photos_a_second * operations / flops:4.0%} of the arithmetic   "
             f"{photos_a_second * moved / bandwidth:4.0%} of the bandwidth",
@@ -92,11 +96,11 @@ def shortest_seconds(action: Callable[[], object]) -> float:
     return min(times)
 
 
-def load(name: str, image_size: tuple[int, int]) -> tuple[keras.Model, Runner]:
-    """Return trunk and frozen tail as one network with random weights, and its runner."""
-    backbone = build_random_backbone(name, image_size)
-    model = with_pooled_output(cut_network(name, backbone, TRAINABLE_LAYERS))
-    return model, compile_inference(name, model)
+def load(name: str, image_size: tuple[int, int]) -> tuple[Network, keras.Model, Runner]:
+    """Return a network with random weights in two parts, the parts as one model, and its runner."""
+    network = cut_network(name, build_random_backbone(name, image_size), TRAINABLE_LAYERS)
+    model = with_pooled_output(network)
+    return network, model, compile_inference(model)
 
 
 def operations_of(model: keras.Model) -> int:

@@ -102,7 +102,7 @@ def measure(model: str) -> Measured:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import stages.features"], check=True)
-    packed = pack_network(model, network)
+    packed = pack_network(network)
     unpacking = time.perf_counter()
     run = unpack_network(packed)
     start = unpacking - began + time.perf_counter() - unpacking

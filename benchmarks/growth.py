@@ -1,16 +1,17 @@
 """Measure how each stage's time and memory grow with the number of photos.
 
-Run from the repository's root, on a machine with nothing else to do; it takes
-about fifteen minutes on two cores:
+Run from the repository's root, on a machine with nothing else to do; the first
+takes some minutes on two cores and draws docs/growth.png, the second says what
+memory and disk each model takes at the size of TrashNet:
 
     python -m benchmarks.growth
+    python -m benchmarks.growth --model ResNet152V2 --image-size 192 256 --photos 100 --factors 1
 
-It prints a table and draws docs/growth.png. Photos are drawn at random (so that
-none is a near-duplicate of another), 512 x 384 pixels, six classes, and seen by
-the networks at 96 x 128; both phases of training run for two epochs. Processor
+Photos are drawn at random (so that none is a near-duplicate of another), 512 x
+384 pixels, six classes; each phase of training runs for one epoch. Processor
 seconds are those of all cores, which other work on the machine hardly changes.
 Memory is what a stage and its workers have allocated at their peak (RssAnon, so
-without the files that they map).
+without the files that they map). Disk is what a stage has left behind.
 """
 
 import argparse
@@ -31,23 +32,24 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from benchmarks.stage_times import processor_seconds_of_children
+from trashnet.backbones import BACKBONES
 from trashnet.files import atomic_file
 
-MODEL = "MobileNetV2"
 CLASSES = ["cardboard", "glass", "metal", "paper", "plastic", "trash"]
 STAGES = [
     "download",
     "prepare",
     "split",
     "augment",
-    f"pretrained --model {MODEL}",
-    f"features --model {MODEL}",
-    f"train --model {MODEL}",
-    f"evaluate --model {MODEL}",
+    "pretrained",
+    "features",
+    "train",
+    "evaluate",
     "compare",
 ]
+OF_A_MODEL = ["pretrained", "features", "train", "evaluate"]
 POLL_SECONDS = 0.05
-QUANTITIES = ["seconds", "processor seconds", "megabytes"]
+QUANTITIES = ["seconds", "processor seconds", "megabytes", "megabytes on disk"]
 PICTURE = Path("docs/growth.png")
 
 
@@ -56,34 +58,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--photos", type=int, default=600, help="at 1x")
+    parser.add_argument("--photos", type=int, default=150, help="at 1x")
     parser.add_argument("--factors", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--model", choices=BACKBONES, default="MobileNetV2")
+    parser.add_argument("--image-size", type=int, nargs=2, default=[96, 128])
     options = parser.parse_args()
     rows = []
     for photos in [options.photos * factor for factor in options.factors]:
         with tempfile.TemporaryDirectory() as folder:
-            lay_out(Path(folder), photos)
-            rows += [(stage.split()[0], photos, *measure(stage, Path(folder))) for stage in STAGES]
+            lay_out(Path(folder), photos, options.model, options.image_size)
+            rows += [
+                (stage, photos, *measure(stage, options.model, Path(folder))) for stage in STAGES
+            ]
         print(f"{photos} photos measured", flush=True)
     table = pd.DataFrame(rows, columns=["stage", "photos", *QUANTITIES])
     for quantity in QUANTITIES:
         print(quantity)
         by_photos = table.pivot_table(quantity, "stage", "photos", sort=False)
         print(by_photos.round(1).to_string())
-    draw(table)
+    if len(options.factors) > 1:
+        draw(table)
 
 
-def lay_out(repository: Path, photos: int) -> None:
+def lay_out(repository: Path, photos: int, model: str, image_size: list[int]) -> None:
     """Write photos and a params.yaml for them into an empty folder."""
     params = YAML(typ="safe").load(Path("params.yaml"))
     params["dataset"] = "generated"
     params["datasets"]["generated"] = params["datasets"]["sample"] | {
         "url": str(repository / "photos"),
-        "image_size": [96, 128],
+        "image_size": image_size,
     }
-    params |= {"models": [MODEL], "export": []}
+    params |= {"models": [model], "export": []}
     for phase in ("initial", "fine_tune"):
-        params[phase]["epochs"] = 2
+        params[phase]["epochs"] = 1
     YAML(typ="safe").dump(params, repository / "params.yaml")
     for name in CLASSES:
         (repository / "photos" / name).mkdir(parents=True)
@@ -101,11 +108,13 @@ def draw_photo(folder: Path, number: int) -> None:
     (folder / CLASSES[kind] / f"{number}.jpg").write_bytes(file.getvalue())
 
 
-def measure(stage: str, repository: Path) -> tuple[float, float, float]:
-    """Run a stage; return its seconds, those of all cores, and its peak in megabytes."""
+def measure(stage: str, model: str, repository: Path) -> tuple[float, float, float, float]:
+    """Run a stage; return its seconds, those of all cores, and megabytes of memory and disk."""
+    of_model = ["--model", model] if stage in OF_A_MODEL else []
+    before = bytes_in(repository)
     began, began_processor = time.perf_counter(), processor_seconds_of_children()
     process = subprocess.Popen(
-        [sys.executable, "-m", *f"stages.{stage}".split()],
+        [sys.executable, "-m", f"stages.{stage}", *of_model],
         cwd=repository,
         env=os.environ | {"PYTHONPATH": str(Path.cwd()), "CI": "1"},
         stdout=subprocess.DEVNULL,
@@ -118,7 +127,14 @@ def measure(stage: str, repository: Path) -> tuple[float, float, float]:
     if process.returncode != 0:
         sys.exit(f"{stage} failed in {repository}.")
     seconds = time.perf_counter() - began
-    return seconds, processor_seconds_of_children() - began_processor, peak / 1000
+    processor_seconds = processor_seconds_of_children() - began_processor
+    on_disk = bytes_in(repository) - before
+    return seconds, processor_seconds, peak / 1000, on_disk / 1e6
+
+
+def bytes_in(folder: Path) -> int:
+    """Return the size of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def family(process: int) -> list[int]:

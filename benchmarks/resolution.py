@@ -86,7 +86,7 @@ def pooled_features(model: str, image_size: Sequence[int], paths: list[str]) -> 
     backbone = build_backbone(model, image_size, weights_file(model))
     trunk, tail = cut_network(model, backbone, trainable_layers=0)
     pooled = keras.layers.GlobalAveragePooling2D()(tail(trunk.output))
-    run = compile_inference(model, keras.Model(trunk.input, pooled))
+    run = compile_inference(keras.Model(trunk.input, pooled))
     outputs = []
     with progress_bar(len(paths), f"{model} at {image_size}", "photo") as bar:
         for pixels in load_batches([IMAGES / path for path in paths], image_size, BATCH_SIZE):

@@ -63,7 +63,7 @@ def main(model: str) -> None:
     if random_weights_seed(weights_file(model)) is not None:
         settle_random_weights(model, backbone, spread_photos(photos, image_size))
     network = cut_network(model, backbone, params.fine_tune.layers_of(model))
-    work = trunk_work(model, with_pooled_output(network))
+    work = trunk_work(with_pooled_output(network))
 
     shards = list_shards(AUGMENTED)
     identity = identify(
@@ -113,11 +113,11 @@ def with_pooled_output(network: Network) -> keras.Model:
     return keras.Model(network.trunk.input, [network.trunk.output, pooled])
 
 
-def trunk_work(model: str, network: keras.Model) -> Work:
+def trunk_work(network: keras.Model) -> Work:
     """Return what is done to each shard: the network's run, here or where it is sent."""
     if cluster_address():
-        return Work(run_on_shard, pack_network(model, network), unpack_network)
-    return Work(run_on_shard, compile_inference(model, network))
+        return Work(run_on_shard, pack_network(network), unpack_network)
+    return Work(run_on_shard, compile_inference(network))
 
 
 def read_photos_and_views(shard: Shard) -> tuple[CarriedPhotos, np.ndarray]:

@@ -17,6 +17,7 @@ from benchmarks.cluster_scaling import Measured, simulate
 from benchmarks.mistakes import draw, row, twins_of_training
 from benchmarks.photo_speed import planted_hashes
 from benchmarks.resolution import score
+from benchmarks.runtimes import difference
 from benchmarks.stage_times import COLUMNS, HOOK, Run
 from benchmarks.startup import where_time_goes
 from benchmarks.usual_way import SECONDS, PipelineRun, sweep_of_pipeline
@@ -81,6 +82,16 @@ def test_bytes_are_those_of_inputs_outputs_and_weights() -> None:
     model = keras.Model(pixels, keras.layers.ReLU()(keras.layers.Conv2D(8, 1)(pixels)))
 
     assert bytes_of(model) == 4 * (4 * 4 * 3 + 4 * 4 * 8 + 3 * 8 + 8)
+
+
+def test_runtimes_are_compared_output_by_output() -> None:
+    activations, pooled = np.full((2, 1, 1, 3), 4.0), np.ones((2, 5))
+
+    assert difference([pooled, activations + 1], [activations, pooled]) == 1 / 4
+
+
+def test_a_runtime_that_returns_another_layer_is_wrong() -> None:
+    assert difference([np.ones((2, 3, 4, 5))], [np.ones((2, 3, 4, 6))]) == np.inf
 
 
 def test_a_tenth_of_the_planted_hashes_has_a_near_duplicate() -> None:

@@ -1,12 +1,16 @@
-"""Backbones: the cut, preprocessing, frozen batch norm, random weights, the two runtimes."""
+"""Backbones: the cut, preprocessing, frozen batch norm, random weights, what runs them."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from trashnet import networks
 from trashnet.backbones import BACKBONES
 from trashnet.errors import PipelineError
 from trashnet.networks import (
@@ -19,6 +23,7 @@ from trashnet.networks import (
 )
 from trashnet.weights import write_random_weights_note
 
+REPOSITORY = Path(__file__).parents[1]
 IMAGE_SIZE = (64, 64)
 CUTS_AT_20_LAYERS = {
     "MobileNet": "conv_pw_10_bn",
@@ -57,6 +62,15 @@ def built(request: pytest.FixtureRequest, random_weights: Path, pixels: np.ndarr
     backbone = build_backbone(request.param, IMAGE_SIZE, random_weights)
     settle_random_weights(request.param, backbone, pixels)
     return Built(request.param, backbone)
+
+
+def trunk_with_pooled_output(random_weights: Path, pixels: np.ndarray) -> keras.Model:
+    """Return MobileNet as `features` runs it."""
+    backbone = build_backbone("MobileNet", IMAGE_SIZE, random_weights)
+    settle_random_weights("MobileNet", backbone, pixels)
+    network = cut_network("MobileNet", backbone, 20)
+    pooled = keras.layers.GlobalAveragePooling2D()(network.tail(network.trunk.output))
+    return keras.Model(network.trunk.input, [network.trunk.output, pooled])
 
 
 def whole(name: str, backbone: keras.Model) -> keras.Model:
@@ -133,30 +147,59 @@ def test_exactly_the_last_layers_learn_but_for_batch_norm(random_weights: Path) 
     assert learning == expected
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small"])
-def test_litert_agrees_with_keras(name: str, random_weights: Path, pixels: np.ndarray) -> None:
-    backbone = build_backbone(name, IMAGE_SIZE, random_weights)
-    settle_random_weights(name, backbone, pixels)
-    trunk = cut_network(name, backbone, 20).trunk
+def test_litert_agrees_with_keras(built: Built, pixels: np.ndarray) -> None:
+    trunk = cut_network(built.name, built.backbone, 20).trunk
     expected = trunk(pixels.astype("float32"), training=False).numpy()
 
-    run = compile_inference(name, trunk)
+    run = compile_inference(trunk)
 
-    for batch in (16, 3):  # the interpreter is resized between
-        (outputs,) = run(pixels[:batch])
-        assert np.abs(outputs - expected[:batch]).max() < 1e-3 * np.abs(expected).max()
+    for photos in (16, 3):
+        (outputs,) = run(pixels[:photos])
+        assert np.abs(outputs - expected[:photos]).max() < 1e-3 * np.abs(expected).max()
+
+
+def test_a_photos_features_do_not_depend_on_those_that_run_with_it(
+    random_weights: Path, pixels: np.ndarray
+) -> None:
+    run = compile_inference(trunk_with_pooled_output(random_weights, pixels))
+
+    together = run(pixels)
+
+    alone = [run(photo[None]) for photo in pixels]
+    for outputs, of_photos in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_array_equal(outputs, np.concatenate(of_photos))
 
 
 def test_outputs_keep_their_order_in_litert(random_weights: Path, pixels: np.ndarray) -> None:
-    backbone = build_backbone("MobileNet", IMAGE_SIZE, random_weights)
-    settle_random_weights("MobileNet", backbone, pixels)
-    network = cut_network("MobileNet", backbone, 20)
-    pooled = keras.layers.GlobalAveragePooling2D()(network.tail(network.trunk.output))
-    model = keras.Model(network.trunk.input, [network.trunk.output, pooled])
-
-    outputs = compile_inference("MobileNet", model)(pixels)
+    outputs = compile_inference(trunk_with_pooled_output(random_weights, pixels))(pixels)
 
     assert [output.ndim for output in outputs] == [4, 2]
+
+
+def test_tensorflow_runs_the_network_where_it_sees_a_gpu(
+    random_weights: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is none here, so that TensorFlow's way runs on the processor."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"/{kind}:0"])
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
+    monkeypatch.setattr(networks, "make_runner", lambda _: pytest.fail("LiteRT knows no GPU"))
+    model = trunk_with_pooled_output(random_weights, pixels)
+
+    outputs = compile_inference(model)(pixels)
+
+    for output, expected in zip(outputs, model(pixels.astype("float32")), strict=True):
+        np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_gpus_memory_is_taken_as_it_is_needed() -> None:
+    """TensorFlow reads this when it opens the device, whichever part of the project comes first."""
+    program = "import os, trashnet.images; print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])"
+
+    said = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=REPOSITORY
+    ).stdout
+
+    assert said == "true\n"
 
 
 def test_random_weights_have_a_seed_of_their_own(random_weights: Path) -> None:
