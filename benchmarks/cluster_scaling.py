@@ -98,7 +98,7 @@ def measure(model: str) -> Measured:
     """Run some shards on one core, as a process of the cluster does."""
     params = load_params()
     backbone = build_backbone(model, params.data.image_size, weights_file(model))
-    network = with_pooled_output(cut_network(model, backbone, params.fine_tune.layers))
+    network = with_pooled_output(cut_network(model, backbone, params.fine_tune.layers_of(model)))
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import stages.features"], check=True)

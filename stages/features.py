@@ -1,5 +1,6 @@
 """Run a backbone's frozen trunk once over every photo and view."""
 
+import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trashnet.dataset import IMAGES, MANIFEST, read_manifest
+from trashnet.errors import PipelineError
 from trashnet.features import (
     PHOTOS,
     WEIGHTS,
@@ -43,7 +45,7 @@ from trashnet.shards import (
     open_photos,
 )
 from trashnet.stage import log, run_model_stage
-from trashnet.views import AUGMENTED, INDEX, list_shards
+from trashnet.views import AUGMENTED, INDEX, iterate_views, list_shards
 from trashnet.weights import random_weights_seed, save_weights, weights_file
 
 PHOTOS_TO_SETTLE_ON = 64
@@ -63,6 +65,7 @@ def main(model: str) -> None:
     if random_weights_seed(weights_file(model)) is not None:
         settle_random_weights(model, backbone, spread_photos(photos, image_size))
     network = cut_network(model, backbone, params.fine_tune.layers_of(model))
+    check_size(model, network, len(photos), params.features.max_gigabytes)
     work = trunk_work(with_pooled_output(network))
 
     shards = list_shards(AUGMENTED)
@@ -100,6 +103,33 @@ def spread_photos(photos: list[str], image_size: Sequence[int]) -> np.ndarray:
     step = -(-len(photos) // PHOTOS_TO_SETTLE_ON)
     paths = [IMAGES / photo for photo in photos[::step]]
     return np.concatenate(list(load_batches(paths, image_size, batch_size=len(paths))))
+
+
+def check_size(model: str, network: Network, photos: int, max_gigabytes: float) -> None:
+    """Refuse features that would take more of the disk than they may, before any is made.
+
+    Raises
+    ------
+    PipelineError
+        If ``features.max_gigabytes`` does not hold them.
+    """
+    _, of_shard = next(iterate_views(AUGMENTED))
+    views = 1 + of_shard.shape[1]
+    gigabytes = photos * views * bytes_a_view(network) / 1e9
+    if gigabytes > max_gigabytes:
+        raise PipelineError(
+            f"the features of {model} would take {gigabytes:.3g} GB ({photos} photos in {views} "
+            f"views), more than features.max_gigabytes, {max_gigabytes:g}; raise it, make fewer "
+            "views (augment.views) or smaller ones (datasets.<name>.image_size), or let fewer "
+            "layers learn (fine_tune.layers)."
+        )
+
+
+def bytes_a_view(network: Network) -> int:
+    """Return what one view takes on disk: activations at the cut, and pooled outputs."""
+    at_pixels = network.trunk.input is network.trunk.output
+    values = int(math.prod(network.trunk.output.shape[1:]))
+    return values * (1 if at_pixels else 2) + 4 * int(network.tail.output.shape[-1])
 
 
 def with_pooled_output(network: Network) -> keras.Model:

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
+import stages.features
 import trashnet.features
+from stages.features import bytes_a_view, check_size
 from trashnet.errors import PipelineError
 from trashnet.features import PHOTOS, FeatureWriter, encode, open_features
+from trashnet.networks import Network
+from trashnet.views import INDEX
 
 
 @pytest.fixture
@@ -60,3 +65,37 @@ def test_what_float16_cannot_hold_is_refused(bad: float) -> None:
     trunk = np.full((1, 1, 2, 2, 3), bad, np.float32)
     with pytest.raises(PipelineError, match=r"beyond what float16 features hold"):
         encode(trunk, np.ones((1, 1, 3)))
+
+
+def test_features_beyond_their_limit_are_refused_with_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "views-00000.npy", np.zeros((2, 4, 32, 32, 3), np.uint8))
+    index = pd.DataFrame(
+        {"path": ["a/1.jpg", "b/2.jpg"], "shard": "views-00000.npy", "row": [0, 1]}
+    )
+    index.to_csv(tmp_path / INDEX, index=False)
+    monkeypatch.setattr(stages.features, "AUGMENTED", tmp_path)
+
+    with pytest.raises(
+        PipelineError, match=r"0\.0102 GB \(2000 photos in 5 views\).*augment\.views"
+    ):
+        check_size("Net", network_of(cut=(4, 4, 16), channels=128), photos=2000, max_gigabytes=0.01)
+
+
+@pytest.mark.parametrize("at_pixels", [False, True])
+def test_a_view_takes_on_disk_what_is_reckoned(folder: Path, at_pixels: bool) -> None:
+    network = network_of(cut=(4, 4, 3), channels=8, at_pixels=at_pixels)
+    activations = np.ones((3, 2, 4, 4, 3), np.uint8 if at_pixels else np.float32)
+
+    FeatureWriter(folder, 3).write(0, *encode(activations, np.ones((3, 2, 8), np.float32)))
+
+    written = open_features("Net")
+    assert 3 * 2 * bytes_a_view(network) == written.trunk.nbytes + written.pooled.nbytes
+
+
+def network_of(cut: tuple[int, int, int], channels: int, at_pixels: bool = False) -> Network:
+    """Return a network without weights worth naming, cut where the tensor has this shape."""
+    source, features = keras.Input(cut), keras.Input(cut)
+    trunk = keras.Model(source, source if at_pixels else keras.layers.ReLU()(source))
+    return Network(trunk, keras.Model(features, keras.layers.Conv2D(channels, 1)(features)))

@@ -140,6 +140,10 @@ class Augment(Section):
     color: Share
 
 
+class Features(Section):
+    max_gigabytes: Annotated[float, Field(gt=0)]
+
+
 class Head(Section):
     units: list[PositiveCount]
     dropout: Share
@@ -174,6 +178,7 @@ class Params(Section):
     prepare: Prepare
     split: Split
     augment: Augment
+    features: Features
     models: Annotated[Models, Field(min_length=1)]
     ensembles: dict[EnsembleName, Annotated[Models, Field(min_length=2, max_length=2)]]
     alpha: Annotated[float, Field(ge=0, le=1)]
