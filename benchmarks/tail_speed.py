@@ -1,4 +1,4 @@
-"""Hold fine-tuning against the tail's own arithmetic, in float32 and in bfloat16.
+"""Hold fine-tuning against the tail's own arithmetic, as built and as it is trained.
 
 Run from the repository's root, after `dvc repro`, with nothing else to do:
 
@@ -6,7 +6,8 @@ Run from the repository's root, after `dvc repro`, with nothing else to do:
 
 Each line gives the photos a second of Keras's `fit` on the cached features, of
 forward, backward and update alone on batches that are in memory, and their
-ratio; both take turns in one process.
+ratio; both take turns in one process. `as built` is the backbone's own layers,
+the other two what training makes of them in each precision.
 """
 
 import argparse
@@ -27,11 +28,12 @@ from stages.train import (
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head, join_tail_and_head
 from trashnet.dataset import class_names, read_splits
+from trashnet.fast_training import copy_for_training
 from trashnet.features import open_features
-from trashnet.networks import multiply_in_bfloat16
 from trashnet.params import Params, load_params
 
 EPOCHS = 3
+AS_BUILT = "as built"
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
     params = load_params()
     print(f"{len(os.sched_getaffinity(0))} cores, batches of {params.batch_size}")
     for model in models:
-        for precision in ("float32", "bfloat16"):
+        for precision in (AS_BUILT, "float32", "bfloat16"):
             compare(model, precision, params)
 
 
@@ -75,8 +77,8 @@ def build(model: str, precision: str, params: Params) -> tuple[keras.Model, Phot
     splits = read_splits().set_index("path").loc[features.paths].reset_index()
     classes = class_names(splits)
     tail = build_network(model, params).tail
-    if precision == "bfloat16":
-        tail = multiply_in_bfloat16(tail)
+    if precision != AS_BUILT:
+        tail = copy_for_training(tail, precision)
     moments = mean_and_variance(features.pooled, np.flatnonzero(splits["split"] == "train"))
     head = build_head(*moments, params.head.units, params.head.dropout, len(classes))
     end = join_tail_and_head(tail, head)

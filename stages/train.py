@@ -23,9 +23,10 @@ from trashnet.classifier import (
 )
 from trashnet.dataset import SPLITS, class_names, read_splits
 from trashnet.devices import use_all_devices
+from trashnet.fast_training import copy_for_training
 from trashnet.features import PHOTOS, POOLED, WEIGHTS, features_folder, open_features
 from trashnet.files import atomic_file, write_json
-from trashnet.networks import Network, build_backbone, cut_network, multiply_in_bfloat16
+from trashnet.networks import Network, build_backbone, cut_network
 from trashnet.params import FineTune, Initial, Params, load_params
 from trashnet.progress import progress_bar
 from trashnet.resumable import ResumableEarlyStopping, StateFile
@@ -85,8 +86,7 @@ def main(model: str) -> None:
     phases = [initial]
     state = state_file(model, params)
     if params.fine_tune.epochs > 0:
-        fast = params.precision == "bfloat16"
-        tail = multiply_in_bfloat16(network.tail) if fast else network.tail
+        tail = copy_for_training(network.tail, params.precision)
         end = join_tail_and_head(tail, head)
         before = end.get_weights()
         batches = train_and_val_batches(features.trunk, splits, classes, params)

@@ -13,11 +13,11 @@ import tensorflow as tf
 from trashnet import networks
 from trashnet.backbones import BACKBONES
 from trashnet.errors import PipelineError
+from trashnet.fast_training import copy_for_training
 from trashnet.networks import (
     build_backbone,
     compile_inference,
     cut_network,
-    multiply_in_bfloat16,
     scale_pixels,
     settle_random_weights,
 )
@@ -226,21 +226,46 @@ def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
         build_backbone("MobileNetV2", IMAGE_SIZE, path)
 
 
+def gradients(tail: keras.Model, activations: tf.Tensor) -> list[np.ndarray]:
+    """Return the gradient of a weighted sum of outputs, one array a trainable weight."""
+    with tf.GradientTape() as tape:
+        outputs = tail(activations, training=False)
+        total = tf.reduce_sum(outputs * tf.cos(tf.range(outputs.shape[-1], dtype=tf.float32)))
+    return [gradient.numpy() for gradient in tape.gradient(total, tail.trainable_weights)]
+
+
+def test_float32_copy_computes_the_same(built: Built, pixels: np.ndarray) -> None:
+    network = cut_network(built.name, built.backbone, 20)
+    activations = network.trunk(pixels[:2].astype("float32"), training=False)
+
+    fast = copy_for_training(network.tail, "float32")
+
+    exact = network.tail(activations, training=False).numpy()
+    np.testing.assert_allclose(
+        fast(activations, training=False), exact, atol=1e-5 * np.abs(exact).max()
+    )
+    for of_copy, original in zip(
+        gradients(fast, activations), gradients(network.tail, activations), strict=True
+    ):
+        np.testing.assert_allclose(of_copy, original, atol=1e-4 * np.abs(original).max())
+
+
 def test_bfloat16_copy_says_nearly_the_same(built: Built, pixels: np.ndarray) -> None:
     network = cut_network(built.name, built.backbone, 20)
     activations = network.trunk(pixels[:2].astype("float32"), training=False)
 
-    fast = multiply_in_bfloat16(network.tail)(activations, training=False).numpy()
+    fast = copy_for_training(network.tail, "bfloat16")(activations, training=False).numpy()
 
     exact = network.tail(activations, training=False).numpy()
     assert 0 < np.abs(fast - exact).mean() < 0.05 * exact.std()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("layers", [20, 10_000], ids=["20 layers", "all layers"])
-def test_bfloat16_copy_learns_the_same_float32_weights(built: Built, layers: int) -> None:
+def test_copy_learns_the_same_float32_weights(built: Built, layers: int, precision: str) -> None:
     tail = cut_network(built.name, built.backbone, layers).tail
 
-    fast = multiply_in_bfloat16(tail)
+    fast = copy_for_training(tail, precision)
 
     assert {weight.dtype for weight in fast.weights} == {"float32"}
     assert [weight.path for weight in fast.trainable_weights] == [

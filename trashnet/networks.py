@@ -111,25 +111,6 @@ def cut_network(name: str, backbone: keras.Model, trainable_layers: int) -> Netw
     return Network(trunk, tail)
 
 
-def multiply_in_bfloat16(model: keras.Model) -> keras.Model:
-    """Return a copy whose convolutions multiply in bfloat16; its weights stay float32.
-
-    CPUs with AVX512_BF16 or AMX do that twice as fast. Depthwise convolutions,
-    batch norm and activations stay float32: they wait for memory, not for
-    arithmetic, and TensorFlow's bfloat16 kernels for them are slower.
-    """
-
-    def copy(layer: keras.Layer) -> keras.Layer:
-        config = layer.get_config()
-        if isinstance(layer, keras.layers.Conv2D):
-            config["dtype"] = "mixed_bfloat16"
-        return type(layer).from_config(config)
-
-    fast = keras.models.clone_model(model, clone_function=copy, recursive=True)
-    fast.set_weights(model.get_weights())
-    return fast
-
-
 def settle_random_weights(name: str, backbone: keras.Model, pixels: np.ndarray) -> None:
     """Make freshly drawn weights pass on what a photo shows, so that a head can learn from it.
 

@@ -1,0 +1,44 @@
+"""A copy of the layers that learn, made for speed: the same weights, cheaper arithmetic."""
+
+import keras
+import tensorflow as tf
+
+
+class PointwiseConv2D(keras.layers.Conv2D):
+    """A 1x1 convolution as the matrix product that it is.
+
+    TensorFlow's convolution kernels take longer for it on a CPU, above all
+    for the gradient of a bfloat16 kernel (`python -m benchmarks.tail_speed`).
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Multiply each position's channels by the kernel."""
+        return keras.ops.tensordot(inputs, kernel[0, 0], axes=1)
+
+
+def copy_for_training(model: keras.Model, precision: str) -> keras.Model:
+    """Return a copy that computes the same faster; its weights are float32, in the same order.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The tail; it stays as it is.
+    precision : {'float32', 'bfloat16'}
+        What convolutions multiply in. CPUs with AVX512_BF16 or AMX do
+        bfloat16 twice as fast. Depthwise convolutions, batch norm and
+        activations stay float32: they wait for memory, not for arithmetic, and
+        TensorFlow's bfloat16 kernels for them are slower.
+    """
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if type(layer) is not keras.layers.Conv2D:
+            return type(layer).from_config(config)
+        if precision == "bfloat16":
+            config["dtype"] = "mixed_bfloat16"
+        pointwise = layer.kernel_size == layer.strides == (1, 1) and layer.groups == 1
+        return (PointwiseConv2D if pointwise else keras.layers.Conv2D).from_config(config)
+
+    fast = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    fast.set_weights(model.get_weights())
+    return fast
