@@ -67,10 +67,9 @@ def main() -> None:
     for photos in [options.photos * factor for factor in options.factors]:
         with tempfile.TemporaryDirectory() as folder:
             lay_out(Path(folder), photos, options.model, options.image_size)
-            rows += [
-                (stage, photos, *measure(stage, options.model, Path(folder))) for stage in STAGES
-            ]
-        print(f"{photos} photos measured", flush=True)
+            for stage in STAGES:
+                rows.append((stage, photos, *measure(stage, options.model, Path(folder))))
+                print(*rows[-1], flush=True)
     table = pd.DataFrame(rows, columns=["stage", "photos", *QUANTITIES])
     for quantity in QUANTITIES:
         print(quantity)
