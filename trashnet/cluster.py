@@ -106,6 +106,7 @@ def run_tasks(
                             f"({_reason(error)}); mend that and run the same command again: "
                             "what is finished stays."
                         ) from None
+                    print(f"{describe(task)}: once more ({_reason(error)})", flush=True)
                     waiting.appendleft(task)
                     continue
                 if isinstance(result, Refused):

@@ -79,10 +79,7 @@ def run_on_nodes(
 
     def bring_home(run: Run, outcome: Outcome) -> None:
         if outcome.reason is None:
-            with tempfile.NamedTemporaryFile(suffix=".bundle") as file:
-                file.write(outcome.bundle)
-                file.flush()
-                git(folder, "fetch", "-q", file.name, f"{EXPERIMENTS}/*:{EXPERIMENTS}/*")
+            import_experiment(folder, run, outcome.bundle, repository.has_remote)
         note(run, outcome.reason)
 
     with describe_repository(folder) as repository:
@@ -96,6 +93,22 @@ def run_on_nodes(
                 bring_home,
                 whole_nodes=True,
             )
+
+
+def import_experiment(folder: Path, run: Run, bundle: bytes, has_remote: bool) -> None:
+    """Add an experiment's commit to this repository, and from the remote what it made."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "bundle")
+        file.write_bytes(bundle)
+        references = f"{EXPERIMENTS}/*:{EXPERIMENTS}/*"
+        if not has_remote:
+            git(folder, "fetch", "-q", str(file), references)
+            return
+        # DVC pulls experiments from repositories, not from bundles.
+        source = Path(scratch, "source")
+        git(folder, "clone", "-q", "--bare", "--shared", str(folder.resolve()), str(source))
+        git(source, "fetch", "-q", str(file), references)
+        _dvc(folder, "exp", "pull", str(source), run.name)
 
 
 @contextmanager
