@@ -135,6 +135,8 @@ def fetch_photos(photos: PhotosElsewhere) -> list[bytes]:
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A task that failed beside the one that is reported would print its trace.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError:
