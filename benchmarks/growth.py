@@ -68,8 +68,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             lay_out(Path(folder), photos, options.model, options.image_size)
             for stage in STAGES:
-                rows.append((stage, photos, *measure(stage, options.model, Path(folder))))
-                print(*rows[-1], flush=True)
+                measured = measure(stage, options.model, Path(folder))
+                print(f"{photos} photos: {stage} in {measured[0]:.1f} s", flush=True)
+                rows.append((stage, photos, *measured))
     table = pd.DataFrame(rows, columns=["stage", "photos", *QUANTITIES])
     for quantity in QUANTITIES:
         print(quantity)
