@@ -332,9 +332,7 @@ def test_photos_prepared_and_augmented_on_the_cluster_are_the_same(
 
 @needs_ray
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "model", ["MobileNetV2", pytest.param("ResNet101V2", id="ResNet101V2-on-tensorflow")]
-)
+@pytest.mark.parametrize("model", ["MobileNetV2", "ResNet101V2"])
 def test_features_of_the_cluster_are_the_same(
     model: str, prepared: Path, nodes: Nodes, tmp_path: Path
 ) -> None:
