@@ -93,7 +93,8 @@ def build(model: str, precision: str, params: Params) -> tuple[keras.Model, Phot
 
 def keras_fit(end: keras.Model, batches: PhotoBatches) -> Callable[[], object]:
     """Return an epoch of Keras's own loop."""
-    return lambda: end.fit(batches, epochs=1, shuffle=False, verbose=0)
+    dataset = batches.as_dataset()
+    return lambda: end.fit(dataset, epochs=1, verbose=0)
 
 
 def bare_steps(end: keras.Model, batches: PhotoBatches) -> Callable[[], object]:

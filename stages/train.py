@@ -221,7 +221,7 @@ def fit(
     )
     done = settings.epochs if stopping.ended else len(stopping.history)
     for _ in range(done):
-        train.on_epoch_end()  # draws what the next epoch shows
+        train.draw_epoch()
     model.compile(
         make_optimizer(params, schedule_learning_rate(params, settings, steps_an_epoch=len(train))),
         keras.losses.CategoricalCrossentropy(
@@ -234,18 +234,18 @@ def fit(
     epochs = progress_bar(settings.epochs, f"{phase} epochs", "epoch")
     epochs.update(done)
 
-    def show_epoch(_: int, logs: dict[str, float]) -> None:
+    def end_epoch(_: int, logs: dict[str, float]) -> None:
+        train.draw_epoch()
         epochs.set_postfix(logs)
         epochs.update()
 
     with epochs:
         model.fit(
-            train,
-            validation_data=val,
+            train.as_dataset(),
+            validation_data=val.as_dataset(),
             initial_epoch=done,
             epochs=settings.epochs,
-            shuffle=False,  # PhotoBatches draws its own order
-            callbacks=[stopping, keras.callbacks.LambdaCallback(on_epoch_end=show_epoch)],
+            callbacks=[stopping, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
             verbose=0,
         )
     return Phase(phase, pd.DataFrame(stopping.history), stopping.best_epoch)

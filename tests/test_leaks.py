@@ -145,7 +145,7 @@ def test_training_shows_training_photos_alone_and_validation_plain_ones(
     for _ in range(3):
         shown = np.concatenate([train[batch][0] for batch in range(len(train))])
         assert set(splits["split"].iloc[shown[:, 0].astype(int)]) == {"train"}
-        train.on_epoch_end()
+        train.draw_epoch()
     for batch in range(len(val)):
         photos, view = val[batch][0].T.astype(int)
         assert set(splits["split"].iloc[photos]) == {"val"}

@@ -112,7 +112,7 @@ def test_an_epoch_shows_each_photo_once_whatever_the_batch_size(
         for _ in range(3):
             shown = np.concatenate([batches[i][0][:, 0] for i in range(len(batches))])
             assert sorted(shown) == list(range(48))
-            batches.on_epoch_end()
+            batches.draw_epoch()
 
 
 def test_epochs_draw_other_views_and_another_order(
@@ -120,7 +120,7 @@ def test_epochs_draw_other_views_and_another_order(
 ) -> None:
     batches, _ = batches_of(separable)
     first = batches[0][0]
-    batches.on_epoch_end()
+    batches.draw_epoch()
     assert not np.array_equal(first, batches[0][0])
 
 
@@ -195,8 +195,24 @@ def test_the_same_seed_draws_the_same_mixes(
         PhotoBatches(arrays, np.arange(48), targets[:48], 10, seed=5, mixup=0.2) for _ in range(2)
     ]
     for of_both in batches:
-        of_both.on_epoch_end()
+        of_both.draw_epoch()
     np.testing.assert_array_equal(batches[0][1][0], batches[1][1][0])
+
+
+def test_what_is_read_ahead_is_the_epoch_drawn_last(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    arrays, targets = separable
+    batches = PhotoBatches(arrays, np.arange(48), targets[:48], 10, seed=5, mixup=0.2)
+    dataset = batches.as_dataset()
+    for _ in range(3):
+        read = list(dataset.as_numpy_iterator())
+        assert len(read) == len(dataset) == 5
+        for one, other in zip(read, batches, strict=True):
+            for part, expected in zip(one, other, strict=True):
+                assert part.dtype == expected.dtype
+                np.testing.assert_array_equal(part, expected)
+        batches.draw_epoch()
 
 
 def new_head(seed: int) -> keras.Model:
@@ -234,7 +250,7 @@ def test_fit_stops_early_and_goes_back_to_the_best_weights(
     phase = fit(model, train, val, "initial", params)
 
     assert len(phase.history) == phase.best + 1 + params.early_stopping.patience
-    loss = model.evaluate(val, verbose=0, return_dict=True)["loss"]
+    loss = model.evaluate(val.as_dataset(), verbose=0, return_dict=True)["loss"]
     assert loss == pytest.approx(phase.best_epoch["val_loss"], rel=1e-5)
 
 

@@ -1,10 +1,15 @@
 """What training sees: batches of cached activations, read from disk as they are shown."""
 
-import keras
+from collections.abc import Iterator
+
 import numpy as np
+import tensorflow as tf
+
+BATCHES_AHEAD = 2
+"""How many batches are read while one is trained on."""
 
 
-class PhotoBatches(keras.utils.PyDataset):
+class PhotoBatches:
     """Batches of memory-mapped activations; each batch reads only its own rows.
 
     Parameters
@@ -39,7 +44,6 @@ class PhotoBatches(keras.utils.PyDataset):
         seed: int | None = None,
         mixup: float = 0.0,
     ) -> None:
-        super().__init__()
         self._arrays, self._rows, self._targets = arrays, rows, targets
         self._weights = np.ones(len(rows), np.float32) if weights is None else weights
         self._batch_size = batch_size
@@ -48,7 +52,7 @@ class PhotoBatches(keras.utils.PyDataset):
         self._views = np.zeros(len(rows), np.int64)
         self._mixup = mixup
         self._shares = np.ones(len(self))
-        self.on_epoch_end()
+        self.draw_epoch()
 
     def __len__(self) -> int:
         """Return the number of batches, the last and smaller one included."""
@@ -59,18 +63,37 @@ class PhotoBatches(keras.utils.PyDataset):
         chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         activations = self._arrays[self._rows[chosen], self._views[chosen]]
         targets, weights = self._targets[chosen], self._weights[chosen]
-        share = self._shares[batch]
-        if share == 1:
+        if self._mixup == 0:
             return activations, targets, weights
+        share = self._shares[batch]
         return mix(activations, share), mix(targets, share), mix(weights, share)
 
-    def on_epoch_end(self) -> None:
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield the batches of the epoch that was drawn last."""
+        return (self[batch] for batch in range(len(self)))
+
+    def draw_epoch(self) -> None:
         """Draw the next epoch's order, views and shares."""
         if self._random is not None:
             self._order = self._random.permutation(len(self._rows))
             self._views = self._random.integers(self._arrays.shape[1], size=len(self._rows))
             if self._mixup > 0:
                 self._shares = self._random.beta(self._mixup, self._mixup, size=len(self))
+
+    def as_dataset(self) -> tf.data.Dataset:
+        """Return what reads the epoch that was drawn last, some batches ahead of training.
+
+        Keras's own way to read ahead lets TensorFlow find the number of
+        batches, and that thread's end keeps every other epoch waiting for up
+        to a second (TensorFlow 2.21; `python -m benchmarks.tail_speed`).
+        """
+        parts = self[0]
+        signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in parts)
+        dataset = tf.data.Dataset.from_generator(lambda: self, output_signature=signature)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        known_length = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
+        return known_length.prefetch(BATCHES_AHEAD).with_options(options)
 
 
 def mix(batch: np.ndarray, share: float) -> np.ndarray:
