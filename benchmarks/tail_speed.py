@@ -94,7 +94,7 @@ def build(model: str, precision: str, params: Params) -> tuple[keras.Model, Phot
 def keras_fit(end: keras.Model, batches: PhotoBatches) -> Callable[[], object]:
     """Return an epoch of Keras's own loop."""
     dataset = batches.as_dataset()
-    return lambda: end.fit(dataset, epochs=1, verbose=0)
+    return lambda: end.fit(dataset, epochs=1, shuffle=False, verbose=0)
 
 
 def bare_steps(end: keras.Model, batches: PhotoBatches) -> Callable[[], object]:

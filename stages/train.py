@@ -245,6 +245,7 @@ def fit(
             validation_data=val.as_dataset(),
             initial_epoch=done,
             epochs=settings.epochs,
+            shuffle=False,  # PhotoBatches draws its own order
             callbacks=[stopping, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
             verbose=0,
         )
