@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from trashnet.errors import PipelineError
+from trashnet.keras_alone import import_keras_alone
 from trashnet.native_messages import hide_native_messages
 from trashnet.prediction import BATCH_SIZE, Answer, answer, compared_models, find_photos
 from trashnet.progress import progress
@@ -180,6 +181,7 @@ def _positive(text: str) -> int:
 
 if __name__ == "__main__":
     hide_native_messages()
+    import_keras_alone()
     # A reader that stops early, like `| head`, ends this quietly.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # A file's name need not be text: its bytes go out as they came in.
