@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import time
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from trashnet.batch_norm import let_batch_norm_learn
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import (
     Classifier,
@@ -37,6 +39,9 @@ STATE = Path(".training")
 
 PHOTOS_A_BLOCK = 1024
 """How many photos' pooled features are in memory at a time, in all their views."""
+
+BATCHES_MEASURED = 8
+"""From how many batches of training photos batch norm's moments are measured."""
 
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -86,11 +91,13 @@ def main(model: str) -> None:
     phases = [initial]
     state = state_file(model, params)
     if params.fine_tune.epochs > 0:
+        train, val = train_and_val_batches(features.trunk, splits, classes, params)
+        if params.fine_tune.batch_norm == "learned":
+            let_batch_norm_learn(network.tail, first_activations(train))
         tail = copy_for_training(network.tail, params.precision)
         end = join_tail_and_head(tail, head)
         before = end.get_weights()
-        batches = train_and_val_batches(features.trunk, splits, classes, params)
-        fine_tune = fit(end, *batches, "fine_tune", params, state)
+        fine_tune = fit(end, train, val, "fine_tune", params, state)
         phases.append(fine_tune)
         if beats(fine_tune, initial, params.early_stopping.monitor):
             kept = fine_tune
@@ -184,6 +191,12 @@ def train_and_val_batches(
         ),
         PhotoBatches(arrays, val, targets[val], params.batch_size),
     )
+
+
+def first_activations(batches: PhotoBatches) -> np.ndarray:
+    """Return the activations of an epoch's first batches, float, shape (n, ...)."""
+    few = islice(batches, BATCHES_MEASURED)
+    return np.concatenate([activations for activations, _, _ in few])
 
 
 def state_file(model: str, params: Params) -> StateFile:

@@ -159,6 +159,7 @@ class FineTune(Section):
     learning_rate: LearningRate
     layers: Count
     layers_for: dict[Backbone, Count]
+    batch_norm: Literal["frozen", "learned"]
 
     def layers_of(self, model: str) -> int:
         """Return how many of this backbone's last layers may learn."""
