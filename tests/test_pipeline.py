@@ -154,7 +154,8 @@ def test_every_test_photo_is_predicted_once(clone: Clone) -> None:
 def photos_evaluated_otherwise(clone: Clone, model: str) -> float:
     metrics = json.loads((clone.folder / f"metrics/{model}.json").read_text())
     photos = len(read_predictions(clone.folder / f"metrics/{model}/predictions-val.csv"))
-    return abs(metrics["val"]["best_accuracy"] - metrics["val"]["accuracy"]) * photos
+    difference: float = abs(metrics["val"]["best_accuracy"] - metrics["val"]["accuracy"])
+    return difference * photos
 
 
 def test_cached_features_and_image_files_agree(clone: Clone) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from stages.train import Phase, fit
 from trashnet.batches import PhotoBatches
-from trashnet.classifier import build_head
+from trashnet.classifier import build_head, join_tail_and_head
+from trashnet.fast_training import FusedBatchNormalization
 from trashnet.params import Params, load_params
 from trashnet.resumable import ResumableEarlyStopping, StateFile
 
@@ -36,7 +37,9 @@ def settings(patience: int = 12) -> Params:
     return params.model_copy(update={"fine_tune": fine_tune, "early_stopping": stopping})
 
 
-def train(params: Params, state: StateFile | None) -> tuple[Phase, list[np.ndarray]]:
+def train(
+    params: Params, state: StateFile | None, batch_norm: bool = False
+) -> tuple[Phase, list[np.ndarray]]:
     """Fit a small head with dropout on noise with a little truth in it."""
     random = np.random.default_rng(0)
     arrays = random.normal(0, 1, (60, 3, 8)).astype(np.float32)
@@ -44,6 +47,11 @@ def train(params: Params, state: StateFile | None) -> tuple[Phase, list[np.ndarr
     arrays[..., :3] += targets[:, None]
     keras.utils.set_random_seed(1)
     model = build_head(arrays.mean(axis=(0, 1)), arrays.var(axis=(0, 1)), [16], 0.3, 3)
+    if batch_norm:
+        arrays = arrays.reshape(60, 3, 1, 1, 8)
+        model = join_tail_and_head(
+            keras.Sequential([keras.Input((1, 1, 8)), FusedBatchNormalization()]), model
+        )
     batches = PhotoBatches(arrays, np.arange(48), targets[:48], 10, seed=1)
     val = PhotoBatches(arrays, np.arange(48, 60), targets[48:], 10)
     phase = fit(model, batches, val, "fine_tune", params, state)
@@ -67,6 +75,22 @@ def test_a_resumed_fit_equals_an_undisturbed_one(
 
     assert resumed.history.equals(undisturbed.history)
     assert resumed.best == undisturbed.best
+    for one, other in zip(resumed_weights, weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_batch_norm_that_learns_is_resumed_with_its_moving_averages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, weights = train(settings(), None, batch_norm=True)
+    state = StateFile(tmp_path / "state.npz", "one")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_after(5, patch)
+        train(settings(), state, batch_norm=True)
+
+    resumed, resumed_weights = train(settings(), state, batch_norm=True)
+
+    assert resumed.history.equals(undisturbed.history)
     for one, other in zip(resumed_weights, weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
