@@ -21,10 +21,12 @@ import tensorflow as tf
 
 from stages.train import (
     build_network,
+    first_activations,
     make_optimizer,
     mean_and_variance,
     train_and_val_batches,
 )
+from trashnet.batch_norm import let_batch_norm_learn
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head, join_tail_and_head
 from trashnet.dataset import class_names, read_splits
@@ -77,6 +79,9 @@ def build(model: str, precision: str, params: Params) -> tuple[keras.Model, Phot
     splits = read_splits().set_index("path").loc[features.paths].reset_index()
     classes = class_names(splits)
     tail = build_network(model, params).tail
+    batches, _ = train_and_val_batches(features.trunk, splits, classes, params)
+    if params.fine_tune.batch_norm == "learned":
+        let_batch_norm_learn(tail, first_activations(batches))
     if precision != AS_BUILT:
         tail = copy_for_training(tail, precision)
     moments = mean_and_variance(features.pooled, np.flatnonzero(splits["split"] == "train"))
@@ -88,7 +93,7 @@ def build(model: str, precision: str, params: Params) -> tuple[keras.Model, Phot
         metrics=[keras.metrics.CategoricalAccuracy()],
         jit_compile=False,
     )
-    return end, train_and_val_batches(features.trunk, splits, classes, params)[0]
+    return end, batches
 
 
 def keras_fit(end: keras.Model, batches: PhotoBatches) -> Callable[[], object]:
