@@ -207,6 +207,8 @@ def state_file(model: str, params: Params) -> StateFile:
     for path in (
         Path(__file__),
         Path(inspect.getfile(PhotoBatches)),
+        Path(inspect.getfile(let_batch_norm_learn)),
+        Path(inspect.getfile(copy_for_training)),
         SPLITS,
         folder / PHOTOS,
         folder / POOLED,

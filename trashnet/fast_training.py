@@ -17,11 +17,11 @@ class PointwiseConv2D(keras.layers.Conv2D):
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch norm whose training takes one of TensorFlow's kernels instead of nine.
+    """Batch norm that trains by one of TensorFlow's kernels; Keras's own takes a chain of them.
 
-    Twice as fast as Keras's own. Its moving averages follow faster than those
-    of Keras Applications, which remember 100 or 1000 batches: so many are two
-    or twenty epochs of a few thousand photos.
+    Its moving averages follow faster than those of Keras Applications, which
+    remember 100 or 1000 batches: so many are two or twenty epochs of a few
+    thousand photos.
     """
 
     momentum_in_training = 0.9

@@ -22,7 +22,8 @@ def import_keras_alone() -> None:
     """Let Keras's coming import go without matplotlib and scikit-learn.
 
     Keras 3 imports both for galleries of pictures and for wrappers that
-    nothing here uses, and does without where they are not installed. That is a
-    quarter of the time it takes to start. Whoever else imports them gets them.
+    nothing here uses, and does without where they are not installed; what that
+    takes is in `python -X importtime -c "import keras"`. Whoever else imports
+    them gets them.
     """
     sys.meta_path.insert(0, _NotWhileKerasStarts())
