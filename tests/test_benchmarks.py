@@ -16,6 +16,7 @@ from benchmarks.arithmetic import bytes_of, operations_of
 from benchmarks.cluster_scaling import Measured, simulate
 from benchmarks.mistakes import draw, row, twins_of_training
 from benchmarks.photo_speed import planted_hashes
+from benchmarks.repeats import accuracies_of, text
 from benchmarks.resolution import score
 from benchmarks.runtimes import difference
 from benchmarks.stage_times import COLUMNS, HOOK, Run
@@ -175,3 +176,46 @@ def test_simulated_cluster_waits_for_its_cores_or_for_its_link(
     cores: int, link: float, seconds: float
 ) -> None:
     assert simulate(SHARD, 20, cores, link, boot_seconds=100) == pytest.approx(seconds)
+
+
+def experiment(name: str | None, **accuracies: object) -> dict[str, object]:
+    """Return a row of `dvc.api.exp_show`."""
+    metrics = {
+        f"models.{model}.{score}": value
+        for model, value in accuracies.items()
+        for score in ("best_val_accuracy", "test_accuracy", "test_loss")
+    }
+    return {"Experiment": name, "seed": 1} | metrics
+
+
+def test_repeats_gather_the_experiments_named_in_the_order_of_their_names() -> None:
+    rows = [
+        experiment(None, MobileNet=0.1),
+        experiment("cv-2", MobileNet=0.8),
+        experiment("cv-1", MobileNet=0.9),
+        experiment("base", MobileNet=0.2),
+    ]
+
+    accuracies = accuracies_of(rows, "cv-*")
+
+    assert accuracies["test_accuracy"].tolist() == [0.9, 0.8]
+    assert accuracies["best_val_accuracy"].tolist() == [0.9, 0.8]
+
+
+def test_repeats_leave_out_models_that_an_experiment_did_not_train() -> None:
+    rows = [
+        experiment("seed-1", MobileNet=0.9, Pair=0.95),
+        experiment("seed-2", MobileNet=0.8, Pair="None"),
+    ]
+
+    accuracies = accuracies_of(rows, "seed-*")
+
+    assert accuracies["model"].value_counts().to_dict() == {"MobileNet": 2, "Pair": 1}
+
+
+def test_repeats_find_nothing_under_another_name() -> None:
+    assert accuracies_of([experiment("base", MobileNet=0.9)], "cv-*").empty
+
+
+def test_spread_over_repeats_is_that_of_a_sample() -> None:
+    assert text(pd.Series([0.9, 0.8])) == "0.850 ± 0.071 (0.900, 0.800)"
