@@ -1,5 +1,6 @@
 """A killed fit goes on where it ended, and ends where an undisturbed one does."""
 
+from itertools import count
 from pathlib import Path
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from stages.train import Phase, fit
+from trashnet import resumable
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head, join_tail_and_head
 from trashnet.fast_training import FusedBatchNormalization
@@ -27,6 +29,7 @@ def kill_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise KilledError
 
     monkeypatch.setattr(ResumableEarlyStopping, "_write", write_and_die)
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_STATES", 0)
 
 
 def settings(patience: int = 12) -> Params:
@@ -108,6 +111,22 @@ def test_a_kill_costs_at_most_one_epoch(tmp_path: Path, monkeypatch: pytest.Monk
     train(settings(), state)
 
     assert begun == list(range(5, 12))
+
+
+def test_a_state_is_written_once_the_last_is_old_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    monkeypatch.setattr(
+        ResumableEarlyStopping, "_write", lambda stopping, _: written.append(len(stopping.history))
+    )
+    seconds = count(step=4)
+    monkeypatch.setattr(resumable, "monotonic", lambda: next(seconds))
+
+    train(settings(), StateFile(tmp_path / "state.npz", "one"))
+
+    # The clock moves on by 4 s after each epoch, and after a state once more.
+    assert written == [3, 6, 9, 12]
 
 
 def test_the_state_of_another_fit_is_not_used(

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from trashnet.files import atomic_file
+
+SECONDS_BETWEEN_STATES = 10.0
+"""Least time from one state to the next: of many short epochs, writing each would take longest."""
 
 
 class StateFile(NamedTuple):
@@ -16,7 +20,7 @@ class StateFile(NamedTuple):
     Attributes
     ----------
     path : Path
-        A ``.npz`` file, written anew after every epoch.
+        A ``.npz`` file, written anew after an epoch, if the one before is old enough.
     identity : str
         Of everything that the fit depends on. A file with another identity is
         what a different fit left behind, and is not read.
@@ -63,6 +67,7 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Put back what the killed fit had reached."""
         super().on_train_begin(logs)
+        self._kept_at = monotonic()
         if not self.history:
             return
         variables = self._variables()
@@ -75,12 +80,13 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
         self._arrays = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keep the state on disk."""
+        """Keep the state on disk, where that is due."""
         super().on_epoch_end(epoch, logs)
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
         self.ended = self.model.stop_training
-        if self._file is not None:
+        if self._file is not None and monotonic() - self._kept_at >= SECONDS_BETWEEN_STATES:
             self._write(self._file)
+            self._kept_at = monotonic()
 
     def _variables(self) -> list[keras.Variable]:
         optimizer = self.model.optimizer
