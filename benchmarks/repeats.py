@@ -63,7 +63,9 @@ def accuracies_of(experiments: Sequence[Mapping[str, object]], names: str) -> pd
 
 
 def text(accuracies: "pd.Series[float]") -> str:
-    """Write mean, standard deviation (with n - 1) and each value, in thousandths."""
+    """Write mean, standard deviation (with n - 1) and each value, in thousandths; one by itself."""
+    if len(accuracies) == 1:
+        return f"{accuracies.iloc[0]:.3f}"
     each = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
     return f"{accuracies.mean():.3f} ± {accuracies.std():.3f} ({each})"
 

@@ -223,3 +223,7 @@ def test_repeats_find_nothing_under_another_name() -> None:
 
 def test_spread_over_repeats_is_that_of_a_sample() -> None:
     assert text(pd.Series([0.9, 0.8])) == "0.850 ± 0.071 (0.900, 0.800)"
+
+
+def test_one_experiment_has_no_spread() -> None:
+    assert text(pd.Series([0.9], index=["MobileNet"])) == "0.900"
