@@ -169,6 +169,8 @@ def draw(table: pd.DataFrame) -> None:
         (memory_axes, "megabytes allocated at the peak"),
     ):
         axes.set(xscale="log", yscale="log", xlabel="photos", ylabel=label)
+        axes.set_xticks(table["photos"].unique(), table["photos"].unique())
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
     figure.legend(*time_axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     with atomic_file(PICTURE) as partial_file:
