@@ -147,7 +147,9 @@ def settle_random_weights(name: str, backbone: keras.Model, pixels: np.ndarray) 
         norm.momentum = 0.0  # with the usual 0.99 one pass would move nothing
     source = keras.Input(backbone.input_shape[1:])
     whole = keras.Model(source, backbone(scale_pixels(name, source)))
-    whole(pixels.astype("float32"), training=True)
+    # Called outside of a graph, a model holds every layer's output until its end.
+    forward = tf.function(lambda batch: whole(batch, training=True), jit_compile=False)
+    forward(pixels.astype("float32"))
     for norm, momentum in zip(norms, usual_momenta, strict=True):
         norm.momentum = momentum
 
