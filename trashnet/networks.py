@@ -157,7 +157,7 @@ def settle_random_weights(name: str, backbone: keras.Model, pixels: np.ndarray) 
 def compile_inference(model: keras.Model) -> Runner:
     """Return the fastest way to run a frozen network: on a GPU if there is one, else by LiteRT.
 
-    LiteRT's kernels for processors are 1.15 (ResNets) to 3.6 times as fast as
+    LiteRT's kernels for processors are 1.1 (ResNets) to 2.7 times as fast as
     TensorFlow's (python -m benchmarks.runtimes).
 
     Parameters
