@@ -34,6 +34,18 @@ CUTS_AT_20_LAYERS = {
     "ResNet152V2": "conv5_block1_out",
     "EfficientNetV2S": "block6m_add",
 }
+SETTLE_AND_PRINT_MEMORY = """
+import math, resource
+import keras, numpy as np
+from trashnet.networks import settle_random_weights
+backbone = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(128, 128, 3))
+photos = np.zeros((64, 128, 128, 3), np.uint8)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+settle_random_weights("MobileNet", backbone, photos)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+values = sum(math.prod(layer.output.shape[1:]) for layer in backbone.layers)
+print(1024 * (after - before) / (64 * 4 * values))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +74,6 @@ def built(request: pytest.FixtureRequest, random_weights: Path, pixels: np.ndarr
     backbone = build_backbone(request.param, IMAGE_SIZE, random_weights)
     settle_random_weights(request.param, backbone, pixels)
     return Built(request.param, backbone)
-
-
-SETTLE_AND_PRINT_MEMORY = """
-import math, resource
-import keras, numpy as np
-from trashnet.networks import settle_random_weights
-backbone = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(128, 128, 3))
-photos = np.zeros((64, 128, 128, 3), np.uint8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-settle_random_weights("MobileNet", backbone, photos)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-values = sum(math.prod(layer.output.shape[1:]) for layer in backbone.layers)
-print(1024 * (after - before) / (64 * 4 * values))
-"""
 
 
 def trunk_with_pooled_output(random_weights: Path, pixels: np.ndarray) -> keras.Model:
