@@ -262,6 +262,17 @@ def test_mirrors_keep_their_order() -> None:
     assert second.startswith("https://")
 
 
+def test_mirrors_may_stand_in_brackets_without_quotes(tmp_path: Path) -> None:
+    mirrors = "[gs://bucket/photos.zip, https://example.org/photos.zip]"
+    path = tmp_path / "params.yaml"
+    sample = COMMITTED.read_text().replace("builtin:sample", mirrors)
+    path.write_text(sample.replace("content_sha256: null", f"content_sha256: {'a' * 64}"))
+
+    urls = load_params(path).data.urls
+
+    assert urls == ["gs://bucket/photos.zip", "https://example.org/photos.zip"]
+
+
 def test_params_cannot_be_changed_after_the_check() -> None:
     params = load_params(COMMITTED)
 
