@@ -34,18 +34,6 @@ CUTS_AT_20_LAYERS = {
     "ResNet152V2": "conv5_block1_out",
     "EfficientNetV2S": "block6m_add",
 }
-SETTLE_AND_PRINT_MEMORY = """
-import math, resource
-import keras, numpy as np
-from trashnet.networks import settle_random_weights
-backbone = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(128, 128, 3))
-photos = np.zeros((64, 128, 128, 3), np.uint8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-settle_random_weights("MobileNet", backbone, photos)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-values = sum(math.prod(layer.output.shape[1:]) for layer in backbone.layers)
-print(1024 * (after - before) / (64 * 4 * values))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -88,21 +76,6 @@ def trunk_with_pooled_output(random_weights: Path, pixels: np.ndarray) -> keras.
 def whole(name: str, backbone: keras.Model) -> keras.Model:
     source = keras.Input((*IMAGE_SIZE, 3))
     return keras.Model(source, backbone(scale_pixels(name, source)))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has other units")
-def test_settling_random_weights_keeps_no_layers_output_longer_than_needed() -> None:
-    """Kept until the end, ResNet101V2's took 14 GB at 192 x 256 pixels."""
-    done = subprocess.run(
-        [sys.executable, "-c", SETTLE_AND_PRINT_MEMORY],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-
-    share_of_all_outputs = float(done.stdout)
-    assert share_of_all_outputs < 0.5
 
 
 def test_trunk_then_tail_equals_the_whole_backbone(built: Built, pixels: np.ndarray) -> None:

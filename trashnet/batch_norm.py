@@ -25,7 +25,9 @@ def let_batch_norm_learn(tail: keras.Model, activations: np.ndarray) -> None:
     """
     measuring = keras.models.clone_model(tail, clone_function=_copy_to_measure, recursive=True)
     measuring.set_weights(tail.get_weights())
-    measuring(activations.astype(np.float32), training=False)
+    # Called outside of a graph, a model holds every layer's output until its end.
+    measure = tf.function(lambda batch: measuring(batch, training=False), jit_compile=False)
+    measure(activations.astype(np.float32))
     tail.set_weights(measuring.get_weights())
     learning = False
     for layer in _layers(tail):
