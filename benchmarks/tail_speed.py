@@ -23,7 +23,6 @@ from stages.train import (
     build_network,
     first_activations,
     make_optimizer,
-    mean_and_variance,
     train_and_val_batches,
 )
 from trashnet.batch_norm import let_batch_norm_learn
@@ -31,7 +30,7 @@ from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head, join_tail_and_head
 from trashnet.dataset import class_names, read_splits
 from trashnet.fast_training import copy_for_training
-from trashnet.features import open_features
+from trashnet.features import mean_and_variance, open_features
 from trashnet.params import Params, load_params
 
 EPOCHS = 3

@@ -6,11 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from trashnet.comparison_plot import draw_comparison
 from trashnet.dataset import read_manifest
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, write_json, write_text
@@ -56,7 +54,9 @@ def main() -> None:
         comparison.to_csv(partial, index=False)
     write_json(REPORT.with_suffix(".json"), as_json(header, comparison, verdict))
     write_text(REPORT.with_suffix(".md"), as_markdown(header, comparison, verdict))
-    draw(REPORT.with_suffix(".png"), header, comparison, metrics)
+    title = f"{params.dataset}, split {params.split.method}, {len(correct)} test photos"
+    recall = {model: metrics[model]["test"]["recall"] for model in comparison["Model"]}
+    draw_comparison(REPORT.with_suffix(".png"), title, comparison, pd.DataFrame(recall).T)
     best = comparison.iloc[0]
     subject = describe(best["Model"], metrics[best["Model"]], rivals=len(comparison) - 1)
     counts = read_json(METRICS / "split.json")
@@ -289,58 +289,6 @@ def sentence(model: str, difference: float, p: float, test_photos: int) -> str:
         f"{model} is {points} on the {test_photos} test photos; "
         f"{shown} after Holm's correction: {verdict}."
     )
-
-
-def draw(
-    path: Path,
-    header: Header,
-    comparison: pd.DataFrame,
-    metrics: dict[str, dict[str, Any]],
-) -> None:
-    """Draw accuracies with their intervals, and recall by class, one line a model."""
-    models = comparison["Model"].tolist()
-    recall = pd.DataFrame({model: metrics[model]["test"]["recall"] for model in models}).T
-    figure = Figure(
-        figsize=(6 + 0.65 * recall.shape[1], 2 + 0.4 * len(models)), layout="constrained"
-    )
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4, 0.65 * recall.shape[1]])
-    figure.suptitle(
-        f"{header.dataset}, split {header.split}, {header.test_photos} test photos",
-        fontsize=11,
-        parse_math=False,  # a dataset or a class may be called $x$
-    )
-    draw_accuracy(left, comparison)
-    draw_recall(right, recall)
-    with atomic_file(path) as partial:
-        figure.savefig(partial, dpi=100)
-
-
-def draw_accuracy(axes: Axes, comparison: pd.DataFrame) -> None:
-    """Draw test accuracy with its interval, and validation accuracy, which sorts the models."""
-    rows = np.arange(len(comparison))
-    test = comparison["Test Accuracy"]
-    errors = [test - comparison["Test Accuracy Low"], comparison["Test Accuracy High"] - test]
-    axes.errorbar(test, rows, xerr=errors, fmt="o", capsize=3, label="test, 95% interval")
-    axes.plot(
-        comparison["Best Val Accuracy"], rows, "|", markersize=12, color="black", label="validation"
-    )
-    axes.set_yticks(rows, comparison["Model"])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("accuracy")
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=9)
-
-
-def draw_recall(axes: Axes, recall: pd.DataFrame) -> None:
-    """Draw each class's recall as a coloured cell with its number."""
-    axes.imshow(recall, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    columns = range(recall.shape[1])
-    axes.set_xticks(columns, recall.columns, rotation=30, ha="right", parse_math=False)
-    axes.set_title("recall on test", fontsize=10)
-    axes.tick_params(axis="y", length=0)
-    for (row, column), share in np.ndenumerate(recall.to_numpy()):
-        colour = "white" if share > 0.6 else "black"
-        axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=9)
 
 
 if __name__ == "__main__":

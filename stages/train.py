@@ -26,7 +26,14 @@ from trashnet.classifier import (
 from trashnet.dataset import SPLITS, class_names, read_splits
 from trashnet.devices import use_all_devices
 from trashnet.fast_training import copy_for_training
-from trashnet.features import PHOTOS, POOLED, WEIGHTS, features_folder, open_features
+from trashnet.features import (
+    PHOTOS,
+    POOLED,
+    WEIGHTS,
+    features_folder,
+    mean_and_variance,
+    open_features,
+)
 from trashnet.files import atomic_file, write_json
 from trashnet.networks import Network, build_backbone, cut_network
 from trashnet.params import FineTune, Initial, Params, load_params
@@ -36,9 +43,6 @@ from trashnet.stage import log, run_model_stage
 
 STATE = Path(".training")
 """Where fits keep their state while they run: not an output, so DVC leaves it alone."""
-
-PHOTOS_A_BLOCK = 1024
-"""How many photos' pooled features are in memory at a time, in all their views."""
 
 BATCHES_MEASURED = 8
 """From how many batches of training photos batch norm's moments are measured."""
@@ -128,31 +132,6 @@ def build_network(model: str, params: Params) -> Network:
     weights_as_used = features_folder(model) / WEIGHTS
     backbone = build_backbone(model, params.data.image_size, weights_as_used)
     return cut_network(model, backbone, params.fine_tune.layers_of(model))
-
-
-def mean_and_variance(arrays: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each channel's mean and variance over some photos in all their views.
-
-    It reads a block at a time, because the features of a million photos fit on
-    a disk and not in memory.
-
-    Parameters
-    ----------
-    arrays : array, shape (n, 1 + views, channels)
-    rows : int array
-        Which photos to read.
-
-    Returns
-    -------
-    tuple of two float64 arrays, shape (channels,)
-    """
-    starts = range(0, len(rows), PHOTOS_A_BLOCK)
-    blocks = [rows[start : start + PHOTOS_A_BLOCK] for start in starts]
-    entries = len(rows) * arrays.shape[1]
-    mean = sum(arrays[block].sum(axis=(0, 1), dtype=np.float64) for block in blocks) / entries
-    # In two passes, because the mean of squares less the square of the mean loses digits.
-    squares = sum(((arrays[block] - mean) ** 2).sum(axis=(0, 1)) for block in blocks)
-    return mean, squares / entries
 
 
 def class_weights(labels: "pd.Series[str]", alpha: float) -> dict[str, float]:

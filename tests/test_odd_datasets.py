@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 from ruamel.yaml import YAML
 
 from stages import augment, prepare, split
-from stages.compare import draw_recall
 from stages.train import class_weights
+from trashnet.comparison_plot import draw_comparison
 from trashnet.dataset import RAW, class_names, read_manifest, read_splits
 from trashnet.errors import PipelineError
 from trashnet.metrics import predictions_table, read_predictions, write_predictions
@@ -85,9 +84,11 @@ def test_names_that_matplotlib_takes_for_mathematics_are_drawn() -> None:
     augment.main()
 
     assert Path("reports/augmented-views.png").is_file()
-    figure = Figure()
-    draw_recall(figure.subplots(), pd.DataFrame({r"$\bad$": [0.5], "$x_1$ and $y": [1.0]}))
-    figure.savefig("recall.png")
+    columns = ["Test Accuracy", "Test Accuracy Low", "Test Accuracy High", "Best Val Accuracy"]
+    comparison = pd.DataFrame({"Model": ["MobileNet"], **dict.fromkeys(columns, 0.5)})
+    recall = pd.DataFrame({r"$\bad$": [0.5], "$x_1$ and $y": [1.0]})
+    draw_comparison(Path("comparison.png"), r"$\bad$, split official", comparison, recall)
+    assert Path("comparison.png").is_file()
 
 
 @pytest.mark.parametrize("classes", [2, 100])

@@ -12,21 +12,19 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from stages.train import (
-    PHOTOS_A_BLOCK,
     Phase,
     beats,
     build_network,
     class_weights,
     fit,
     make_optimizer,
-    mean_and_variance,
     schedule_learning_rate,
     train_and_val_batches,
     write_history,
 )
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head
-from trashnet.features import WEIGHTS, features_folder
+from trashnet.features import PHOTOS_A_BLOCK, WEIGHTS, features_folder, mean_and_variance
 from trashnet.params import Params, load_params
 
 CLASSES = ["glass", "paper", "trash"]
@@ -80,7 +78,7 @@ def test_moments_are_those_of_all_views_of_the_photos_named(
 ) -> None:
     arrays, _ = separable
     arrays = arrays + np.float32(1000)  # far from 0 short cuts lose digits
-    monkeypatch.setattr("stages.train.PHOTOS_A_BLOCK", 7)
+    monkeypatch.setattr("trashnet.features.PHOTOS_A_BLOCK", 7)
     rows = np.arange(3, 48)
 
     mean, variance = mean_and_variance(arrays, rows)
