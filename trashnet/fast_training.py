@@ -53,10 +53,11 @@ def copy_for_training(model: keras.Model, precision: str) -> keras.Model:
     model : keras.Model
         The tail; it stays as it is.
     precision : {'float32', 'bfloat16'}
-        What convolutions multiply in. CPUs with AVX512_BF16 or AMX do
-        bfloat16 twice as fast. Depthwise convolutions, batch norm and
-        activations stay float32: they wait for memory, not for arithmetic, and
-        TensorFlow's bfloat16 kernels for them are slower.
+        What convolutions multiply in. Some CPUs do bfloat16 twice as fast, and
+        others, even with AVX512_BF16, slower (`python -m benchmarks.tail_speed`
+        tells). Depthwise convolutions, batch norm and activations stay
+        float32: they wait for memory, not for arithmetic, and TensorFlow's
+        bfloat16 kernels for them are slower.
     """
 
     def copy(layer: keras.Layer) -> keras.Layer:
