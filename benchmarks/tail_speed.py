@@ -30,7 +30,8 @@ from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head, join_tail_and_head
 from trashnet.dataset import class_names, read_splits
 from trashnet.fast_training import copy_for_training
-from trashnet.features import mean_and_variance, open_features
+from trashnet.features import open_features
+from trashnet.moments import mean_and_variance
 from trashnet.params import Params, load_params
 
 EPOCHS = 3

@@ -1,7 +1,6 @@
 """Train a head on the frozen backbone, then fine-tune the backbone's last layers with it."""
 
 import hashlib
-import inspect
 import time
 from itertools import islice
 from pathlib import Path
@@ -31,10 +30,10 @@ from trashnet.features import (
     POOLED,
     WEIGHTS,
     features_folder,
-    mean_and_variance,
     open_features,
 )
 from trashnet.files import atomic_file, write_json
+from trashnet.moments import mean_and_variance
 from trashnet.networks import Network, build_backbone, cut_network
 from trashnet.params import FineTune, Initial, Params, load_params
 from trashnet.progress import progress_bar
@@ -181,18 +180,11 @@ def first_activations(batches: PhotoBatches) -> np.ndarray:
 def state_file(model: str, params: Params) -> StateFile:
     """Return where fine-tuning keeps its state, and the hash of all that it depends on."""
     digest = hashlib.sha256(repr(params).encode())
+    # More code than a fit can depend on: to train again is cheaper than to mix two versions.
+    code = [Path(__file__), *sorted(Path("trashnet").glob("*.py"))]
     folder = features_folder(model)
     # The pooled features change whenever the larger trunk features do.
-    for path in (
-        Path(__file__),
-        Path(inspect.getfile(PhotoBatches)),
-        Path(inspect.getfile(let_batch_norm_learn)),
-        Path(inspect.getfile(copy_for_training)),
-        SPLITS,
-        folder / PHOTOS,
-        folder / POOLED,
-        folder / WEIGHTS,
-    ):
+    for path in (*code, SPLITS, folder / PHOTOS, folder / POOLED, folder / WEIGHTS):
         digest.update(path.read_bytes())
     return StateFile(STATE / f"{model}.npz", digest.hexdigest())
 

@@ -7,11 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from stages.train import Phase, fit
+from stages.train import Phase, fit, state_file
 from trashnet import resumable
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head, join_tail_and_head
+from trashnet.dataset import SPLITS
 from trashnet.fast_training import FusedBatchNormalization
+from trashnet.features import PHOTOS, POOLED, WEIGHTS, features_folder
 from trashnet.params import Params, load_params
 from trashnet.resumable import ResumableEarlyStopping, StateFile
 
@@ -141,3 +143,22 @@ def test_the_state_of_another_fit_is_not_used(
 
     undisturbed, _ = train(settings(), None)
     assert phase.history.equals(undisturbed.history)
+
+
+def test_a_fit_is_another_once_its_code_data_or_params_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, other_params = settings(), settings(3)
+    monkeypatch.chdir(tmp_path)
+    folder = features_folder("MobileNet")
+    read = [SPLITS, folder / PHOTOS, folder / POOLED, folder / WEIGHTS, Path("trashnet/moments.py")]
+    for path in read:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("before", encoding="utf-8")
+    identities = {state_file("MobileNet", each).identity for each in (params, other_params)}
+
+    for path in read:
+        path.write_text("after", encoding="utf-8")
+        identities.add(state_file("MobileNet", params).identity)
+
+    assert len(identities) == 2 + len(read)

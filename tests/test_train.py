@@ -24,7 +24,8 @@ from stages.train import (
 )
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head
-from trashnet.features import PHOTOS_A_BLOCK, WEIGHTS, features_folder, mean_and_variance
+from trashnet.features import WEIGHTS, features_folder
+from trashnet.moments import PHOTOS_A_BLOCK, mean_and_variance
 from trashnet.params import Params, load_params
 
 CLASSES = ["glass", "paper", "trash"]
@@ -78,7 +79,7 @@ def test_moments_are_those_of_all_views_of_the_photos_named(
 ) -> None:
     arrays, _ = separable
     arrays = arrays + np.float32(1000)  # far from 0 short cuts lose digits
-    monkeypatch.setattr("trashnet.features.PHOTOS_A_BLOCK", 7)
+    monkeypatch.setattr("trashnet.moments.PHOTOS_A_BLOCK", 7)
     rows = np.arange(3, 48)
 
     mean, variance = mean_and_variance(arrays, rows)
