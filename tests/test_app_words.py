@@ -1,0 +1,71 @@
+"""What the app says and shows of numbers that it is given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from app_work import CLASSES
+
+from app.answers import in_words, percent, rule_in_words
+from app.markup import bars, confusion_table, plain
+from app.results import confusion, mistakes
+
+
+@pytest.mark.parametrize(
+    ("confidence", "threshold", "expected"),
+    [
+        ([0.2, 0.1, 0.7], 0.7, "This is red (70% sure)."),
+        ([0.2, 0.1, 0.7], 0.71, "Not sure. Perhaps red (70%), perhaps blue_bin (20%)."),
+        ([0.0, 0.0, 1.0], 1.0, "This is red (over 99% sure)."),
+    ],
+)
+def test_threshold_belongs_to_the_sure_answers(
+    confidence: list[float], threshold: float, expected: str
+) -> None:
+    assert in_words(np.array(confidence), CLASSES, threshold) == expected
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(0.0, "Every photo is answered"), (0.612, "Below 61%"), (1.0, "Hardly any photo")],
+)
+def test_rule_is_stated(threshold: float, expected: str) -> None:
+    assert rule_in_words(threshold).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(1.0, "over 99%"), (0.99, "99%"), (0.5, "50%"), (0.01, "1%"), (0.0, "under 1%")],
+)
+def test_percentage_never_claims_certainty(share: float, expected: str) -> None:
+    assert percent(share) == expected
+
+
+def test_markup_escapes_names() -> None:
+    counts = pd.DataFrame([[3, 0], [1, 2]], ["<a>", "b"], ["<a>", "b"])
+
+    assert plain("a_b*") == r"a\_b\*"
+    markup = bars(["<a>", "b"], np.array([0.5, 0.5])) + confusion_table(counts)
+    assert "<a>" not in markup
+    assert markup.count("&lt;a&gt;") == 3
+
+
+def test_confusion_has_a_column_for_a_class_that_is_never_predicted() -> None:
+    predictions = pd.DataFrame(
+        {"label": ["b", "a"], "predicted": ["a", "a"], "p_a": [0.6, 0.7], "p_b": [0.4, 0.3]}
+    )
+
+    assert confusion(predictions).to_numpy().tolist() == [[1, 0], [1, 0]]
+
+
+def test_surest_mistake_comes_first() -> None:
+    predictions = pd.DataFrame(
+        {
+            "path": ["x", "y", "z"],
+            "label": ["b", "a", "b"],
+            "predicted": ["a", "a", "a"],
+            "p_a": [0.6, 0.7, 0.9],
+            "p_b": [0.4, 0.3, 0.1],
+        }
+    )
+
+    assert mistakes(predictions)["path"].tolist() == ["z", "x"]
