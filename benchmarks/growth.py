@@ -88,7 +88,7 @@ def lay_out(repository: Path, photos: int, model: str, image_size: list[int]) ->
         "url": str(repository / "photos"),
         "image_size": image_size,
     }
-    params |= {"models": [model], "export": []}
+    params |= {"models": [model], "ensembles": {}, "export": []}
     for phase in ("initial", "fine_tune"):
         params[phase]["epochs"] = 1
     YAML(typ="safe").dump(params, repository / "params.yaml")

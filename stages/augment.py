@@ -100,11 +100,12 @@ def index_of(shards: list[Shard]) -> pd.DataFrame:
 def draw_contact_sheet(photos: pd.DataFrame, image_size: list[int]) -> Figure:
     """Show the first photo of each class, plain and in its views, as the networks see them."""
     shown = photos.groupby("label", sort=True)["path"].first().head(CONTACT_SHEET_CLASSES)
+    wanted = set(shown)
     views = {
         path: of_photo
         for paths, of_shard in iterate_views(AUGMENTED)
         for path, of_photo in zip(paths, of_shard, strict=True)
-        if path in set(shown)
+        if path in wanted
     }
     columns = 1 + min(CONTACT_SHEET_VIEWS, next(iter(views.values())).shape[0])
     height, width = image_size

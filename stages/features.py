@@ -99,7 +99,7 @@ def main(model: str) -> None:
 
 
 def spread_photos(photos: list[str], image_size: Sequence[int]) -> np.ndarray:
-    """Return up to 64 plain photos, evenly spread over the classes."""
+    """Return up to 64 plain photos, evenly spread over the manifest's order, which is by class."""
     step = -(-len(photos) // PHOTOS_TO_SETTLE_ON)
     paths = [IMAGES / photo for photo in photos[::step]]
     return np.concatenate(list(load_batches(paths, image_size, batch_size=len(paths))))

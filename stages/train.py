@@ -185,7 +185,8 @@ def state_file(model: str, params: Params) -> StateFile:
     folder = features_folder(model)
     # The pooled features change whenever the larger trunk features do.
     for path in (*code, SPLITS, folder / PHOTOS, folder / POOLED, folder / WEIGHTS):
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return StateFile(STATE / f"{model}.npz", digest.hexdigest())
 
 

@@ -145,6 +145,23 @@ def test_the_state_of_another_fit_is_not_used(
     assert phase.history.equals(undisturbed.history)
 
 
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_state_that_a_power_failure_cut_short_is_not_used(
+    share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateFile(tmp_path / "state.npz", "one")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_after(4, patch)
+        train(settings(2), state)
+    content = state.path.read_bytes()
+    state.path.write_bytes(content[: int(share * len(content))])
+
+    phase, _ = train(settings(2), state)
+
+    undisturbed, _ = train(settings(2), None)
+    assert phase.history.equals(undisturbed.history)
+
+
 def test_a_fit_is_another_once_its_code_data_or_params_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

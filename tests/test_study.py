@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trashnet.errors import PipelineError
 from trashnet.study.experiments import find_experiments, rarest_class, run_grid
-from trashnet.study.grid import Run, baseline_of, make_grid, parse_values
-from trashnet.study.report import collect, judge, recommend, write_report
+from trashnet.study.grid import Run, _hydra, baseline_of, make_grid, parse_values
+from trashnet.study.report import collect, judge, recommend, summary_table, write_report
 from trashnet.study.verdict import (
     LEVEL,
     POWER,
@@ -25,6 +26,7 @@ from trashnet.study.verdict import (
     smallest_visible,
 )
 
+words = st.sampled_from(["true", "null", "1.0", "1e3", "[a]", "a=b", "C:\\\\", '\\\\"'])
 PARAMS = """
 alpha: 0.2
 seed: 1
@@ -88,7 +90,13 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["alpha=a..b"], [], "first..last"),
         (["beta=1"], [], "no parameter beta; it has alpha, seed, optimizer, head"),
         (["head=1"], [], "name one of units, dropout"),
-        (["alpha=1"], ["alpha=2"], "both varied and fixed"),
+        (["alpha=1"], ["alpha=2"], "alpha is given 2 times"),
+        (["alpha=1", "alpha=2"], [], "alpha is given 2 times"),
+        (["alpha=1"], ["seed=1", "seed=2"], "seed is given 2 times"),
+        (["alpha=1..inf"], [], "first..last"),
+        (["alpha=0..1..inf"], [], "first..last"),
+        (["alpha=2024-01-01"], [], "a number, a text"),
+        (["alpha=1"], ["optimizer={a: 1}"], "a number, a text"),
         (["alpha=1"], ["head.depth=2"], "no parameter head.depth"),
         (["alpha=1"], ["+ensembles.Pair=[A,B]"], "no parameter ensembles"),
     ],
@@ -106,19 +114,26 @@ def test_grid_holds_every_combination_once(repository: Path) -> None:
     points = [(run.setting["alpha"], run.seed) for run in runs]
     assert points == [(0, 1), (0, 2), (0, 3), (0.5, 1), (0.5, 2), (0.5, 3)]
     assert len({run.name for run in runs}) == len(runs)
-    assert runs[0].overrides == ["optimizer=adam", "alpha=0", "seed=1"]
+    assert runs[0].overrides == ['optimizer="adam"', "alpha=0", "seed=1"]
 
 
-def test_lists_and_odd_text_are_written_for_hydra(repository: Path) -> None:
-    (run,) = make_grid(["head.units=[256,128]"], ["optimizer=a b"], repository)
+def test_lists_are_written_for_hydra(repository: Path) -> None:
+    (run,) = make_grid(["head.units=[256,128]"], ["optimizer=adam"], repository)
 
-    assert run.overrides == ['optimizer="a b"', "head.units=[256,128]", "seed=1"]
+    assert run.overrides == ['optimizer="adam"', "head.units=[256,128]", "seed=1"]
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" ")) | words)
+def test_any_text_reaches_a_run_as_it_is(text: str) -> None:
+    override = OverridesParser.create().parse_override(f"optimizer={_hydra(text)}")
+
+    assert override.value() == text
 
 
 def test_an_entry_that_a_section_lacks_can_be_added_for_all_runs(repository: Path) -> None:
     (run,) = make_grid(["seed=2"], ["+head.names=[A,B]"], repository)
 
-    assert run.overrides == ["+head.names=[A,B]", "seed=2"]
+    assert run.overrides == ['+head.names=["A","B"]', "seed=2"]
 
 
 def test_same_run_has_the_same_name_whatever_the_grid(repository: Path) -> None:
@@ -128,10 +143,12 @@ def test_same_run_has_the_same_name_whatever_the_grid(repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["params.yaml", "dvc.yaml", "stages/train.py", "trashnet/train.py"]
+    "file",
+    ["params.yaml", "dvc.yaml", "stages/train.py", "trashnet/train.py", "corrections/mine.csv"],
 )
 def test_run_on_other_code_or_params_has_another_name(file: str, repository: Path) -> None:
     (before,) = make_grid(["alpha=0.5"], [], repository)
+    (repository / file).parent.mkdir(exist_ok=True)
     with (repository / file).open("a") as stream:
         stream.write("more: 1\n")
 
@@ -174,6 +191,13 @@ def test_only_what_is_not_finished_runs(repository: Path) -> None:
     assert run_grid(runs, repository, execute) == {}
     assert executed == [1, 3]
     assert set(find_experiments(repository)) == {run.name for run in runs}
+
+
+def test_a_finished_grid_needs_no_cluster(repository: Path) -> None:
+    runs = make_grid(["seed=1"], [], repository)
+    finish(runs[0], repository)
+
+    assert run_grid(runs, repository, address="ray://nowhere:1") == {}
 
 
 def test_failure_does_not_stop_the_rest(repository: Path) -> None:
@@ -413,6 +437,17 @@ def test_report_is_whole_and_opens_offline(
     assert "data:image/png;base64" in page
     assert "http" not in page
     assert len(pd.read_csv(target / "results.csv")) == len(results)
+
+
+def test_one_seed_has_no_standard_deviation(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    _, _, results = finished
+
+    one, four = summary_table(results[results["seed"] == 1]), summary_table(results)
+
+    assert one["val_accuracy"].tolist()[:2] == ["0.900", "0.900"]
+    assert four["val_accuracy"].tolist()[:2] == ["0.900 ± 0.000", "0.900 ± 0.000"]
 
 
 def test_rarest_class_is_the_one_with_the_fewest_test_photos(

@@ -75,6 +75,8 @@ def run_tasks(
         If the cluster cannot be reached, a task fails three times, or its work
         raises a `PipelineError`.
     """
+    if not tasks:
+        return
     waiting = deque(tasks)
     failures: Counter[int] = Counter()
     with _connected(address) as ray:
@@ -207,7 +209,7 @@ def _smallest_node(ray: Any) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Return the last line that says something: before it stands the other machine's trace."""
+    """Return the cause, or else the first line: behind it stands the other machine's trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = getattr(error, "cause", None)
     return f"{type(cause).__name__}: {cause}" if cause else (lines or [type(error).__name__])[0]

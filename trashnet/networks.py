@@ -194,7 +194,7 @@ def pack_network(model: keras.Model) -> np.ndarray:
 
 
 def unpack_network(packed: np.ndarray) -> Runner:
-    """Make a packed network run on one core; its outputs are those of `compile_inference`."""
+    """Make a packed network run on one core, with the outputs of `compile_inference` on a CPU."""
     return make_runner(packed.tobytes(), cores=1)
 
 

@@ -1,6 +1,7 @@
 """Early stopping that outlives a killed process: a fit goes on as if it had never stopped."""
 
 import json
+import zipfile
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -118,8 +119,12 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
 def _read(file: StateFile | None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if file is None or not file.path.exists():
         return {}, {}
-    with np.load(file.path, allow_pickle=False) as stored:
-        state = json.loads(str(stored["state"]))
-        if state["identity"] != file.identity:
-            return {}, {}
-        return {name: stored[name] for name in stored.files if name != "state"}, state
+    try:
+        with np.load(file.path, allow_pickle=False) as stored:
+            state = json.loads(str(stored["state"]))
+            if state["identity"] != file.identity:
+                return {}, {}
+            return {name: stored[name] for name in stored.files if name != "state"}, state
+    # A file that was not on the disk yet when the power failed is empty or cut short.
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}, {}

@@ -19,6 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PipelineError as error:
         print(f"study: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        named = f" ({error.filename})" if error.filename else ""
+        print(f"study: {error.strerror or error}{named}; mend that and retry.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("study: stopped; the same command goes on where this ended.", file=sys.stderr)
         return 130

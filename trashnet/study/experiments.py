@@ -62,7 +62,7 @@ def run_grid(
                 bar.write(f"study: {run.name} failed: {reason}", file=sys.stderr)
             bar.update()
 
-        if address:
+        if address and waiting:
             from trashnet.study.nodes import run_on_nodes  # noqa: PLC0415
 
             run_on_nodes(address, waiting, folder, note)

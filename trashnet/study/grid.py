@@ -4,8 +4,9 @@ import hashlib
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ from trashnet.errors import PipelineError
 from trashnet.params import PARAMS_FILE
 
 SEED = "seed"
-CODE = ("dvc.yaml", "stages", "trashnet")
+CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/*.csv")
+"""What decides a run's outcome beside the parameters: the graph, its code, mended labels."""
 
 Setting = dict[str, Any]
 """Values by parameter name, e.g. ``{"alpha": 0.5, "head.dropout": 0.2}``."""
@@ -28,8 +30,9 @@ class Run(NamedTuple):
     Attributes
     ----------
     name : str
-        Of the DVC experiment: what is varied, and a hash of all parameters
-        and code, so that an experiment of this name is this experiment.
+        Of the DVC experiment: what is varied, and a hash of all parameters,
+        code and corrections of labels, so that an experiment of this name is
+        this experiment.
     setting : dict
         The varied parameters but the seed.
     seed : int
@@ -84,17 +87,15 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
     ------
     PipelineError
         If an argument has no ``=``, or names a parameter that params.yaml
-        lacks or that stands twice.
+        lacks or that another argument names, too.
     """
     params = read_params(folder / PARAMS_FILE)
-    values = {}
-    for argument in arguments:
-        key, value = split_assignment(argument)
-        values[key] = parse_values(value)
-    constants = {}
-    for argument in fixed:
-        key, value = split_assignment(argument)
-        constants[key] = _scalar(value)
+    given = [split_assignment(argument) for argument in [*arguments, *fixed]]
+    for key, times in Counter(key for key, _ in given).items():
+        if times > 1:
+            raise PipelineError(f"{key} is given {times} times; give it once, as one list.")
+    values = {key: parse_values(value) for key, value in given[: len(arguments)]}
+    constants = {key: _scalar(value) for key, value in given[len(arguments) :]}
     for key in [*values, *constants]:
         # Hydra's mark of an entry that a section does not have yet.
         if key.startswith("+") and key in constants:
@@ -105,8 +106,6 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
             raise PipelineError(
                 f"{key} is a section of {PARAMS_FILE}; name one of {_keys(current)}."
             )
-    if twice := set(values) & set(constants):
-        raise PipelineError(f"{', '.join(sorted(twice))} is both varied and fixed; choose one.")
     values.setdefault(SEED, [constants.pop(SEED, params[SEED])])
 
     code = hash_code(folder)
@@ -166,11 +165,10 @@ def look_up(params: dict[str, Any], key: str) -> Any:
 
 
 def hash_code(folder: Path) -> str:
-    """Hash what decides a run's outcome beside the parameters: the graph and its code."""
+    """Hash the files that `CODE` names."""
     digest = hashlib.sha256()
-    for name in CODE:
-        path = folder / name
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+    for pattern in CODE:
+        for file in sorted(folder.glob(pattern)):
             digest.update(f"{file.relative_to(folder)}\0".encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -185,27 +183,37 @@ def _range(text: str) -> list[Any]:
     try:
         first, last, *steps = (Decimal(part) for part in text.split(".."))
         (step,) = steps or [Decimal(1)]
-        count = int((last - first) / step) + 1
-    except (InvalidOperation, ValueError, ZeroDivisionError):
+        values = [first + index * step for index in range(int((last - first) / step) + 1)]
+    except (ArithmeticError, ValueError):
         raise PipelineError(f"{text} should be first..last or first..last..step.") from None
-    if count < 1:
+    if not values:
         raise PipelineError(f"{text} holds no value; write the smaller number first.")
-    return [_scalar(str(first + index * step)) for index in range(count)]
+    return [_scalar(str(value)) for value in values]
 
 
 def _scalar(text: str) -> Any:
     if not text.strip():
         raise PipelineError("A value between two commas is empty; write each one out.")
     try:
-        return YAML(typ="safe").load(text)
+        value = YAML(typ="safe").load(text)
     except YAMLError:
         raise PipelineError(f"{text!r} is not a YAML value.") from None
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float | list | None) for item in items):
+        raise PipelineError(f"{text!r} should be a number, a text, true, false, null or a list.")
+    return value
 
 
 def _hydra(value: Any) -> str:
-    """Write a value as `dvc exp run -S` reads it."""
+    """Write a value as `dvc exp run -S` reads it.
+
+    In quotes, backslashes are themselves unless a quote follows ("Quoted
+    values" in Hydra's "Extended Override syntax").
+    """
     if isinstance(value, str):
-        return value if re.fullmatch(r"[\w./-]+", value) else json.dumps(value)
+        escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
+        escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
+        return f'"{escaped}"'
     if isinstance(value, list):
         return f"[{','.join(_hydra(item) for item in value)}]"
     return json.dumps(value)

@@ -111,10 +111,8 @@ def judge(
     return [
         Verdict(
             model=str(model),
-            accuracy={setting: found for (of, setting), found in accuracy.items() if of == model},
-            rarest_recall={
-                setting: found for (of, setting), found in recall.items() if of == model
-            },
+            accuracy=_of_model(accuracy, str(model)),
+            rarest_recall=_of_model(recall, str(model)),
             recommended=recommend(of_model, base),
         )
         for model, of_model in results.groupby("model")
@@ -214,23 +212,27 @@ def tell_recommendation(verdict: Verdict, results: pd.DataFrame, base: str) -> s
 
 
 def summary_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and standard deviation over seeds, as text, one row a model and setting."""
+    """Return mean and standard deviation over seeds, as text, one row a model and setting.
+
+    One seed has no standard deviation and is given alone.
+    """
     numbers = [
         name
         for name in results
         if name in {"test_accuracy", "macro_f1", "val_accuracy"} or str(name).startswith("recall_")
     ]
     groups = results.groupby(["model", "setting"], sort=False)
-    means, spreads = groups[numbers].mean(), groups[numbers].std().fillna(0)
+    means, spreads = groups[numbers].mean(), groups[numbers].std()
     table = pd.DataFrame(
-        {
-            name: [f"{a:.3f} ± {b:.3f}" for a, b in zip(means[name], spreads[name], strict=True)]
-            for name in numbers
-        },
+        {name: list(map(_text, means[name], spreads[name])) for name in numbers},
         index=means.index,
     )
     table.insert(0, "seeds", groups.size())
     return table.reset_index()
+
+
+def _text(mean: float, spread: float) -> str:
+    return f"{mean:.3f}" if np.isnan(spread) else f"{mean:.3f} ± {spread:.3f}"
 
 
 def write_report(
@@ -386,7 +388,7 @@ def draw_lines(axes: Axes, results: pd.DataFrame, column: str, label: str) -> No
         errors = groups.std().reindex(settings) / np.sqrt(counts) * t.ppf(0.975, counts - 1)
         # Side by side, so that one interval does not hide another.
         places = np.arange(len(settings)) + 0.08 * (shift - (len(models) - 1) / 2)
-        axes.errorbar(places, means, yerr=errors.fillna(0), marker="o", capsize=3, label=model)
+        axes.errorbar(places, means, yerr=errors, marker="o", capsize=3, label=model)
     axes.set_xticks(range(len(settings)), settings, rotation=20 if len(settings) > 5 else 0)
     axes.set_ylabel(f"{label}, mean and 95% interval over seeds")
     axes.grid(axis="y", alpha=0.3)
