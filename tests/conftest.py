@@ -13,6 +13,8 @@ from urllib.parse import quote
 import pytest
 from gcp_storage_emulator import server
 
+from trashnet import storage
+
 PutObject = Callable[[str, bytes], None]
 
 
@@ -30,6 +32,7 @@ def put_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PutO
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{address}")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "no-credentials"))
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setattr(storage, "MACHINE", tmp_path / "no-maker")
 
     monkeypatch.setattr(server, "_read_data", read_multipart_exactly(server._read_data))
 

@@ -409,6 +409,22 @@ def test_credentials_are_used_where_there_are_some(
         is_folder("gs://photos/set")
 
 
+@pytest.mark.parametrize(
+    ("maker", "sign_in"),
+    [("Google Compute Engine\n", "google_default"), ("Standard PC\n", "anon"), (None, "anon")],
+)
+def test_service_account_of_a_google_machine_is_used(
+    maker: str | None, sign_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setattr(storage, "MACHINE", tmp_path / "product_name")
+    if maker:
+        storage.MACHINE.write_text(maker)
+
+    assert storage._google_token() == sign_in
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
