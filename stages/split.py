@@ -29,7 +29,8 @@ def main() -> None:
 
     match settings.method:
         case "official":
-            splits = drop_straddling_twins(split_by_lists(photos, str(settings.files)))
+            listed = split_by_lists(photos, str(settings.files))
+            splits = drop_straddling_twins(lend_val(listed, settings.seed, settings.listed_val))
         case "kfold":
             splits = split_fold(photos, settings.seed, settings.fold, settings.folds, settings.val)
         case "stratified":
@@ -214,6 +215,17 @@ def read_list(url: str) -> list[tuple[str, str]]:
                     f"{url}, line {number}: {line!r} should be a file name and a class number."
                 )
     return rows
+
+
+def lend_val(splits: pd.DataFrame, seed: int, share: float) -> pd.DataFrame:
+    """Let validation photos train, all but the first `share` of each class in a drawn order.
+
+    Near-duplicates in validation go together. What stays chooses the epoch and
+    calibrates; the test split is as the lists have it.
+    """
+    place = draw_places(splits[splits["split"] == "val"], seed)
+    lent = place.index[place >= share]
+    return splits.assign(split=splits["split"].mask(splits.index.isin(lent), "train"))
 
 
 def check_class_numbers(paths: pd.Series, numbers: pd.Series, url: str) -> None:

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from stages import prepare, split
-from stages.split import drop_straddling_twins, split_by_lists, split_fold, split_stratified
+from stages.split import (
+    drop_straddling_twins,
+    lend_val,
+    split_by_lists,
+    split_fold,
+    split_stratified,
+)
 from trashnet.dataset import MANIFEST, RAW, SPLIT_NAMES, read_splits
 from trashnet.errors import PipelineError
 
@@ -348,6 +354,37 @@ def test_no_group_straddles_the_lists_either(
     assert used.groupby("group")["split"].nunique().eq(1).all()
 
 
+@given(groups_of_any_classes, seeds, st.floats(0.01, 0.99))
+def test_lent_validation_photos_train_and_the_test_stays(
+    groups: list[list[str]], seed: int, share: float
+) -> None:
+    photos = photos_in(groups)
+    listed = photos.assign(split=np.resize(["val", "test", "val", "train"], len(photos)), reason="")
+
+    splits = lend_val(listed, seed, share)
+
+    moved = splits["split"] != listed["split"]
+    assert set(listed.loc[moved, "split"]) <= {"val"}
+    assert set(splits.loc[moved, "split"]) <= {"train"}
+    was_val = splits[listed["split"] == "val"]
+    assert (was_val.groupby("group")["split"].nunique() == 1).all()
+
+
+def test_each_class_keeps_its_share_of_the_validation_photos() -> None:
+    photos = singles({"glass": 50, "paper": 10}).assign(split="val", reason="")
+
+    splits = lend_val(photos, seed=1, share=0.2)
+
+    kept = splits[splits["split"] == "val"]
+    assert kept["label"].value_counts().to_dict() == {"glass": 10, "paper": 2}
+
+
+def test_a_share_of_one_lends_nothing() -> None:
+    photos = singles({"glass": 5}).assign(split="val", reason="")
+
+    assert lend_val(photos, seed=1, share=1)["split"].tolist() == ["val"] * 5
+
+
 @pytest.fixture
 def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
     """Run in a folder of its own, and return how to write its manifest and params.yaml."""
@@ -387,6 +424,23 @@ def test_method_kfold_takes_the_fold_that_params_name(configure: Configure) -> N
     split.main()
 
     assert read_splits()["split"].tolist() == split_fold(photos, 1, 3, 4, 0.25)["split"].tolist()
+
+
+def test_method_official_keeps_the_share_that_params_name(
+    configure: Configure, write_lists: WriteLists
+) -> None:
+    photos = singles({"glass": 12, "paper": 12})
+    lines = [
+        f"{Path(path).name} {1 + (label == 'paper')}"
+        for path, label in photos[["path", "label"]].to_numpy()
+    ]
+    url = write_lists(train=lines[0::3], val=lines[1::3], test=lines[2::3])
+    configure(photos, method="official", files=url, listed_val=0.5)
+
+    split.main()
+
+    counts = read_splits()["split"].value_counts().to_dict()
+    assert counts == {"train": 12, "val": 4, "test": 8}
 
 
 def test_photos_that_prepare_left_out_are_in_no_split(configure: Configure) -> None:

@@ -112,6 +112,7 @@ class Split(Section):
     folds: Annotated[int, Field(ge=2, le=1_000_000)]
     fold: PositiveCount
     files: Url | None
+    listed_val: Annotated[float, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> Self:
