@@ -1,6 +1,9 @@
 """Evaluation: what is fitted on validation stays fitted on validation."""
 
+from itertools import count
+
 import numpy as np
+import pytest
 
 from stages.evaluate import Answers, Stopwatch, calibrate, merge
 
@@ -35,6 +38,17 @@ def test_overconfident_answers_are_brought_down_to_their_accuracy() -> None:
     assert calibration["threshold"] == 1
 
 
+def test_threshold_is_one_of_calibrated_confidence() -> None:
+    probabilities = np.repeat([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4]], [20, 20, 5], axis=0)
+    val = Answers(["glass"] * 40 + ["paper"] * 5, probabilities, CLASSES)
+
+    found = calibrate(val, val)
+
+    calibrated = val.at_temperature(found["temperature"]).probabilities
+    assert found["threshold"] == pytest.approx(calibrated[20].max(), abs=2e-6)
+    assert found["threshold"] != pytest.approx(0.7, abs=1e-3)
+
+
 def test_metrics_keep_the_training_runs_own_validation_value() -> None:
     training = {"val": {"best_accuracy": 0.9}, "train": {}, "epochs": {}, "model": {}}
     scores = {"val": {"accuracy": 0.8}, "test": {"accuracy": 0.7}}
@@ -45,7 +59,8 @@ def test_metrics_keep_the_training_runs_own_validation_value() -> None:
     assert merged["test"] == {"accuracy": 0.7}
 
 
-def test_stopwatch_counts_all_but_the_warm_up() -> None:
+def test_stopwatch_counts_all_but_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.evaluate.time.perf_counter", count().__next__)
     calls = []
 
     def model(pixels: np.ndarray) -> np.ndarray:
@@ -57,4 +72,4 @@ def test_stopwatch_counts_all_but_the_warm_up() -> None:
     predict(np.zeros((5, 2, 2, 3), np.uint8))
 
     assert calls == [1, 5]
-    assert predict.images == 5
+    assert (predict.images, predict.seconds) == (5, 1)

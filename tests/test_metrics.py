@@ -214,6 +214,23 @@ def test_hopeless_and_perfect_models_have_a_temperature_and_a_threshold() -> Non
     assert choose_threshold(LABELS, np.roll(perfect, 1, axis=1), CLASSES) == 1
 
 
+def test_a_few_photos_all_right_make_no_model_certain() -> None:
+    probabilities = np.eye(3)[[0, 0, 1, 2]] * 0.7 + 0.1
+
+    temperature = fit_temperature(LABELS, probabilities, CLASSES)
+
+    assert apply_temperature(probabilities, temperature).max() == pytest.approx(5 / 6, abs=1e-3)
+
+
+def test_threshold_is_the_lowest_that_will_do() -> None:
+    probabilities = np.repeat([[0.9, 0.1, 0], [0.7, 0.3, 0], [0.6, 0.4, 0]], [20, 20, 5], axis=0)
+    labels = ["glass"] * 40 + ["paper"] * 5
+
+    threshold = choose_threshold(labels, probabilities, CLASSES)
+
+    assert threshold == pytest.approx(0.7, abs=2e-6)
+
+
 def test_answers_from_the_threshold_on_are_sure() -> None:
     labels, probabilities = answers_at(1)
     threshold = choose_threshold(labels, probabilities, CLASSES)

@@ -137,6 +137,11 @@ def fit_temperature(
 ) -> float:
     """Return the temperature that makes probabilities most likely (Guo et al. 2017, ICML).
 
+    So few photos may all be right that only certainty would be likely enough.
+    Therefore the next photo counts, too, as the rule of succession has it: of n
+    that were right, n + 1 of n + 2 (as in Platt 1999, "Probabilistic outputs
+    for support vector machines", for his targets).
+
     Parameters
     ----------
     labels : sequence of str
@@ -152,11 +157,14 @@ def fit_temperature(
         Between 0.05 and 20: above 1 the model was too sure of itself.
     """
     right = _columns(labels, class_names)
+    doubt = 1 / (len(right) + 2)
 
     def loss(log_temperature: float) -> float:
         calibrated = apply_temperature(probabilities, np.exp(log_temperature))
-        likelihood = calibrated[np.arange(len(right)), right]
-        return float(-np.log(np.maximum(likelihood, np.finfo(np.float32).eps)).mean())
+        logs = np.log(np.maximum(calibrated, np.finfo(np.float32).eps))
+        of_right = logs[np.arange(len(right)), right]
+        of_others = (logs.sum(axis=1) - of_right) / (len(class_names) - 1)
+        return float(-((1 - doubt) * of_right + doubt * of_others).mean())
 
     found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
     return round(float(np.exp(found.x)), DECIMALS)
