@@ -15,7 +15,7 @@ root = str(Path(__file__).parents[1])
 if root not in sys.path:
     sys.path.insert(0, root)
 
-from app.answers import PhotoAnswer, in_words, rule_in_words
+from app.answers import PhotoAnswer, in_words, percent, rule_in_words
 from app.markup import STYLE, bars, confusion_table, plain
 from app.models import MAX_PHOTOS, answer_photo, class_names, heat_photo
 from app.results import (
@@ -119,7 +119,11 @@ def show_answers(model: str, photos: list[Any]) -> None:
         else:
             with st.container(border=True):
                 show_answer(model, names, photo, answer, calibration.threshold)
-    st.caption(f"{rule_in_words(calibration.threshold)} Photos stay in memory and are not kept.")
+    st.caption(
+        f"{rule_in_words(calibration.threshold)} It knows {plain(', '.join(names))} and nothing "
+        "else: whatever a photo shows gets one of these names. Photos stay in memory and are not "
+        "kept."
+    )
 
 
 def show_answer(
@@ -131,7 +135,8 @@ def show_answer(
     left, right = st.columns(2, gap="medium")
     left.subheader(plain(in_words(answer.confidence, names, threshold)))
     left.html(bars(names, answer.confidence))
-    left.caption(plain(f"Before calibration: {best} {answer.probabilities.max():.1%}."))
+    uncorrected = percent(float(answer.probabilities.max()))
+    left.caption(plain(f"The model's own figure, before it is corrected: {best} {uncorrected}."))
     right.image(
         heat_photo(model, photo.getvalue(), answer, best),
         caption=plain(f"{photo.name}. Orange: what speaks for {best}."),

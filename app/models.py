@@ -9,6 +9,8 @@ import streamlit as st
 from PIL import Image
 
 from app.answers import PhotoAnswer, ask
+from app.results import probabilities, read_test_predictions
+from trashnet.errors import PipelineError
 
 if TYPE_CHECKING:
     from trashnet.classifier import Classifier
@@ -17,13 +19,18 @@ MAX_PHOTOS = 50
 """Answered at a time, and remembered for the time that the page is open."""
 
 
+SAME_PROBABILITY = 0.02
+"""How far another machine's arithmetic may move one; another training moves it farther."""
+
+
 def answer_photo(model: str, content: bytes, temperature: float) -> PhotoAnswer:
     """Answer a photo: see `app.answers.ask`.
 
     Raises
     ------
     PipelineError
-        If there is no such model, or the bytes are no usable photo.
+        If there is no such model, it is not the one that was evaluated, or the
+        bytes are no usable photo.
     """
     return _answer(model, _version(model), content, temperature)
 
@@ -55,7 +62,29 @@ def _load(model: str, version: int) -> "tuple[Classifier, Callable[[np.ndarray],
     from trashnet.classifier import classifier_file, load_classifier  # noqa: PLC0415
 
     classifier = load_classifier(classifier_file(model))
-    return classifier, classifier.predictor()
+    predict = classifier.predictor()
+    _check_evaluated(model, classifier, predict)
+    return classifier, predict
+
+
+def _check_evaluated(
+    model: str, classifier: "Classifier", predict: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Refuse a model that was trained again since: temperature and metrics are the old one's."""
+    predictions = read_test_predictions(model)
+    written = probabilities(predictions)
+    # On a photo that every model is sure of, two trainings may agree.
+    doubtful = int(written.max(axis=1).argmin())
+    path = Path(predictions["path"][doubtful])
+    if not path.is_file():  # only the model was brought here
+        return
+    answer = ask(predict, classifier.image_size, 1.0, path.read_bytes())
+    moved = np.abs(written.loc[doubtful].reindex(classifier.class_names) - answer.probabilities)
+    if not moved.max(skipna=False) <= SAME_PROBABILITY:
+        raise PipelineError(
+            f"{model} is not the model that was evaluated last, so nobody knows how good it is; "
+            "run `dvc repro`."
+        )
 
 
 @st.cache_data(scope="session", max_entries=MAX_PHOTOS, show_spinner="Looking at the photo")

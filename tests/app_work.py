@@ -49,7 +49,7 @@ def write_results(model: str, classifier: Classifier) -> None:
     (pixels,) = load_batches(paths, IMAGE_SIZE, 32)
     labels = [path.parent.name for path in paths]
     table = predictions_table(paths, labels, classifier.predictor()(pixels), CLASSES)
-    Path("metrics", model).mkdir()
+    Path("metrics", model).mkdir(exist_ok=True)
     write_predictions(f"metrics/{model}/predictions-test.csv", table)
     write_json(f"metrics/{model}/training.json", {})
     Path(f"metrics/{model}/history.csv").write_text(

@@ -1,7 +1,7 @@
 """The app: what it answers, what it offers, and what a person sees when something is wrong."""
 
-import os
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 import pytest
 import streamlit as st
-from app_work import CLASSES, IMAGE_SIZE, color_classifier, photo, write_comparison
+from app_work import CLASSES, IMAGE_SIZE, color_classifier, photo, write_comparison, write_results
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
@@ -118,7 +118,9 @@ def test_photo_is_answered_in_words_with_its_calibrated_probability(trained: Pat
     sure = np.exp(5) / (np.exp(5) + 2)
     assert not errors(app)
     assert app.subheader[0].value == plain(f"This is blue_bin ({sure:.0%} sure).")
-    assert app.caption[0].value == plain("Before calibration: blue_bin 100.0%.")
+    assert app.caption[0].value == plain(
+        "The model's own figure, before it is corrected: blue_bin over 99%."
+    )
 
 
 def test_photo_between_two_classes_is_not_sure(trained: Path) -> None:
@@ -173,15 +175,41 @@ def test_large_photo_is_shown_small() -> None:
     assert answer.photo.size == (640, 480)
 
 
-def test_model_that_was_trained_again_answers_anew(trained: Path) -> None:
+def test_model_that_was_trained_again_answers_once_it_is_evaluated(trained: Path) -> None:
     app = upload(run_app(), "mine.png", photo("blue"))
     before = app.subheader[0].value
 
     save_classifier(color_classifier(3), Path("models/MobileNetV2.keras"))
-    os.utime("models/MobileNetV2.keras", ns=(1, 1))
+    app.run()
+    (sentence,) = errors(app)
+    write_results("MobileNetV2", color_classifier(3))
     app.run()
 
+    assert sentence.startswith("MobileNetV2 is not the model that was evaluated last")
+    assert not errors(app)
     assert app.subheader[0].value != before
+
+
+def test_model_that_was_brought_without_photos_answers(trained: Path) -> None:
+    shutil.rmtree("data")
+
+    app = upload(run_app(), "mine.png", photo("blue"))
+
+    assert not errors(app)
+    assert app.subheader[0].value.startswith("This is blue")
+
+
+def test_each_photo_gets_its_own_answer_and_picture(trained: Path) -> None:
+    app = run_app()
+    app.file_uploader[0].upload("a.png", photo("blue")).upload("b.png", photo("navy"))
+    app.run()
+
+    one, other = (heading.value for heading in app.subheader)
+    assert one.startswith("This is blue")
+    assert other.startswith("This is blue")
+    assert one != other
+    addresses = {image.proto.imgs[0].url for image in app.get("image")}
+    assert len(addresses) == 2
 
 
 def test_model_that_comes_and_goes_is_there_or_not(trained: Path) -> None:

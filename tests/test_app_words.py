@@ -26,7 +26,12 @@ def test_threshold_belongs_to_the_sure_answers(
 
 @pytest.mark.parametrize(
     ("threshold", "expected"),
-    [(0.0, "Every photo is answered"), (0.612, "Below 61%"), (1.0, "Hardly any photo")],
+    [
+        (0.0, "Every photo is answered"),
+        (0.612, "Below 61.2%"),
+        (0.9996, "Below 99.9%"),
+        (1.0, "Hardly any photo"),
+    ],
 )
 def test_rule_is_stated(threshold: float, expected: str) -> None:
     assert rule_in_words(threshold).startswith(expected)
