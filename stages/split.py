@@ -273,7 +273,8 @@ def check_every_class_is_in_every_split(splits: pd.DataFrame) -> None:
         numbers = ", ".join(f"{split} {count}" for split, count in row.items())
         raise PipelineError(
             f"The class {label} needs a photo in each split and has {numbers}; add photos of it, "
-            "raise split.test and split.val (method stratified) or mend the lists (official)."
+            "raise split.test and split.val (method stratified), or mend the lists or raise "
+            "split.listed_val (official)."
         )
 
 
