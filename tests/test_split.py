@@ -359,7 +359,8 @@ def test_lent_validation_photos_train_and_the_test_stays(
     groups: list[list[str]], seed: int, share: float
 ) -> None:
     photos = photos_in(groups)
-    listed = photos.assign(split=np.resize(["val", "test", "val", "train"], len(photos)), reason="")
+    split_names = np.resize(["val", "test", "val", "train", "dropped"], len(photos))
+    listed = photos.assign(split=split_names, reason="")
 
     splits = lend_val(listed, seed, share)
 
@@ -368,6 +369,23 @@ def test_lent_validation_photos_train_and_the_test_stays(
     assert set(splits.loc[moved, "split"]) <= {"train"}
     was_val = splits[listed["split"] == "val"]
     assert (was_val.groupby("group")["split"].nunique() == 1).all()
+
+
+def test_another_seed_lends_others() -> None:
+    photos = singles({"glass": 50}).assign(split="val", reason="")
+
+    one, other = (lend_val(photos, seed, 0.2)["split"].tolist() for seed in (1, 2))
+
+    assert one != other
+
+
+def test_share_is_of_the_validation_photos_alone() -> None:
+    photos = singles({"glass": 60})
+    listed = photos.assign(split=np.resize(["val", "train", "test"], 60), reason="")
+
+    kept = [(lend_val(listed, seed, 0.25)["split"] == "val").sum() for seed in range(5)]
+
+    assert kept == [5] * 5
 
 
 def test_each_class_keeps_its_share_of_the_validation_photos() -> None:
@@ -441,6 +459,25 @@ def test_method_official_keeps_the_share_that_params_name(
 
     counts = read_splits()["split"].value_counts().to_dict()
     assert counts == {"train": 12, "val": 4, "test": 8}
+
+
+def test_twins_of_lent_photos_are_not_dropped(
+    configure: Configure, write_lists: WriteLists
+) -> None:
+    """Six pairs of each class stand in training and validation, of which half are lent."""
+    pairs = [[label, label] for label in ("glass", "paper") for _ in range(6)]
+    lines = [
+        [f"{pair}-{member}.jpg {1 + (label == 'paper')}" for pair, (label, _) in enumerate(pairs)]
+        for member in (0, 1)
+    ]
+    url = write_lists(train=lines[0], val=lines[1], test=["12-0.jpg 1", "13-0.jpg 2"])
+    photos = photos_in([*pairs, ["glass"], ["paper"]])
+    configure(photos, method="official", files=url, listed_val=0.5)
+
+    split.main()
+
+    counts = read_splits()["split"].value_counts().to_dict()
+    assert counts == {"train": 12, "val": 6, "dropped": 6, "test": 2}
 
 
 def test_photos_that_prepare_left_out_are_in_no_split(configure: Configure) -> None:

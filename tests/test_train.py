@@ -68,6 +68,12 @@ def test_alpha_zero_weighs_all_photos_equally(labels: list[str]) -> None:
     assert set(class_weights(pd.Series(labels), alpha=0).values()) == {1.0}
 
 
+def test_half_an_alpha_goes_half_the_way() -> None:
+    weights = class_weights(pd.Series(["glass"] * 3 + ["paper"]), 0.5)
+
+    assert weights == pytest.approx({"glass": 5 / 6, "paper": 1.5})
+
+
 @given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=200), st.floats(0, 1))
 def test_class_weights_keep_the_mean_weight_at_one(labels: list[str], alpha: float) -> None:
     weights = class_weights(pd.Series(labels), alpha)
@@ -114,13 +120,18 @@ def test_an_epoch_shows_each_photo_once_whatever_the_batch_size(
             batches.draw_epoch()
 
 
-def test_epochs_draw_other_views_and_another_order(
-    separable: tuple[np.ndarray, np.ndarray],
-) -> None:
-    batches, _ = batches_of(separable)
-    first = batches[0][0]
+def test_epochs_draw_other_views_and_another_order() -> None:
+    photo_and_view = np.stack(np.meshgrid(np.arange(48), np.arange(3), indexing="ij"), axis=-1)
+    targets = np.zeros((48, 3), np.float32)
+    batches = PhotoBatches(photo_and_view, np.arange(48), targets, 48, seed=1)
+
+    one = batches[0][0]
     batches.draw_epoch()
-    assert not np.array_equal(first, batches[0][0])
+    other = batches[0][0]
+
+    assert (one[:, 0] != other[:, 0]).any()
+    views, other_views = (epoch[np.argsort(epoch[:, 0]), 1] for epoch in (one, other))
+    assert (views != other_views).any()
 
 
 def test_every_view_is_shown_in_time(separable: tuple[np.ndarray, np.ndarray]) -> None:
@@ -346,3 +357,15 @@ def test_history_numbers_epochs_through_both_phases(tmp_path: Path) -> None:
     assert list(history.columns) == [
         "epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val_loss", "argmin"), ("val_accuracy", "argmax")])
+def test_epoch_kept_is_the_best_in_what_is_monitored(
+    monitor: str, best: str, separable: tuple[np.ndarray, np.ndarray]
+) -> None:
+    stopping = load_params().early_stopping.model_copy(update={"monitor": monitor})
+    params = with_settings(early_stopping=stopping)
+
+    phase = fit(new_head(1), *batches_of(separable), "initial", params)
+
+    assert phase.best == getattr(phase.history[monitor], best)()
