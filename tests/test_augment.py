@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from params_work import write_params
 from PIL import Image
-from ruamel.yaml import YAML
 
 import stages.augment
 from stages.augment import draw_contact_sheet, main
@@ -24,12 +24,8 @@ REPOSITORY = Path(__file__).parents[1]
 SIZE = [32, 40]
 
 
-def write_params(views: int = 2) -> None:
-    yaml = YAML()
-    params = yaml.load(REPOSITORY / "params.yaml")
-    params["datasets"][params["dataset"]]["image_size"] = SIZE
-    params["augment"]["views"] = views
-    yaml.dump(params, Path("params.yaml"))
+def ask_for(views: int) -> None:
+    write_params({"datasets.sample.image_size": SIZE, "augment.views": views})
 
 
 def views_by_path() -> dict[str, np.ndarray]:
@@ -44,7 +40,7 @@ def views_by_path() -> dict[str, np.ndarray]:
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """Run in a folder with a manifest of seven photos of noise and one that was left out."""
     monkeypatch.chdir(tmp_path)
-    write_params()
+    ask_for(views=2)
     random = np.random.default_rng(0)
     rows = []
     for number in range(8):
@@ -108,7 +104,7 @@ def test_the_same_run_writes_the_same_bytes(
 
 
 def test_without_views_each_photo_still_has_its_row(photos: pd.DataFrame) -> None:
-    write_params(views=0)
+    ask_for(views=0)
     main()
     ((paths, views),) = iterate_views(AUGMENTED)
     assert views.shape == (len(paths), 0, *SIZE, 3)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from ruamel.yaml import YAML
+from params_work import write_params_of_mine
 
 from stages import download
 from trashnet import storage
@@ -212,17 +212,6 @@ def test_missing_bucket_is_told_with_its_address(line: MisbehavingLine) -> None:
         is_folder("gs://nowhere/photos.zip")
 
 
-def configure(url: str, content_sha256: str | None) -> None:
-    """Write a params.yaml whose dataset stands behind the line."""
-    params = YAML(typ="safe").load(Path(__file__).parents[1] / "params.yaml")
-    params["datasets"]["mine"] = params["datasets"]["sample"] | {
-        "url": url,
-        "content_sha256": content_sha256,
-    }
-    params["dataset"] = "mine"
-    YAML(typ="safe").dump(params, Path("params.yaml"))
-
-
 @pytest.fixture
 def dataset(
     line: MisbehavingLine,
@@ -235,7 +224,7 @@ def dataset(
     monkeypatch.chdir(tmp_path)
     for name in ("glass/1.jpg", "paper/1.jpg"):
         put_object(f"set/{name}", CONTENT + name.encode())
-    configure("gs://photos/set", None)
+    write_params_of_mine(url="gs://photos/set")
     download.main()
     return capsys.readouterr().out.split()[-1]
 
@@ -246,7 +235,7 @@ def photos() -> dict[str, bytes]:
 
 def test_altered_bytes_are_never_accepted(dataset: str, line: MisbehavingLine) -> None:
     before = photos()
-    configure("gs://photos/set", dataset)
+    write_params_of_mine(url="gs://photos/set", content_sha256=dataset)
     line.faults, line.for_ever = ["altered"], True
 
     with pytest.raises(PipelineError, match=f"other files than expected.*not {dataset}"):
@@ -269,7 +258,7 @@ def test_object_that_changed_is_refused_where_its_hash_is_pinned(
     dataset: str, put_object: PutObject
 ) -> None:
     before = photos()
-    configure("gs://photos/set", dataset)
+    write_params_of_mine(url="gs://photos/set", content_sha256=dataset)
     put_object("set/glass/1.jpg", b"another photo")
 
     with pytest.raises(PipelineError, match="other files than expected"):

@@ -14,6 +14,7 @@ from typing import Any
 import cluster_work
 import numpy as np
 import pytest
+from params_work import write_params
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -111,10 +112,7 @@ def content(folder: Path) -> dict[str, str]:
 
 def lay_out(folder: Path) -> Path:
     """Write params.yaml, 150 photos of noise in two classes, and a file that is none."""
-    yaml = YAML(typ="safe")
-    params = yaml.load(ROOT / "params.yaml")
-    params["augment"]["views"] = 1
-    yaml.dump(params, folder / "params.yaml")
+    write_params({"augment.views": 1}, folder)
     random = np.random.default_rng(0)
     for number in range(150):
         photo = folder / "data/raw" / ("glass" if number % 2 else "metal") / f"{number:03}.jpg"

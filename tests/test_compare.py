@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
+from params_work import write_params
 
 from stages import compare
 from trashnet.errors import PipelineError
@@ -18,7 +18,6 @@ from trashnet.metrics import (
     write_predictions,
 )
 
-PARAMS = YAML(typ="safe").load(Path(__file__).parents[1] / "params.yaml")
 CLASSES = ["glass", "paper"]
 PHOTOS = 100
 
@@ -42,7 +41,7 @@ def set_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetModels:
     write_text("data/splits.csv", "path,label,group,split,reason\n")
 
     def write(*models: str) -> None:
-        YAML(typ="safe").dump(PARAMS | {"models": list(models)}, Path("params.yaml"))
+        write_params({"models": list(models)})
 
     return write
 

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+from params_work import write_params_of_mine
 
 from stages import download
 from trashnet import storage
 from trashnet.archives import class_files, content_sha256
 from trashnet.errors import PipelineError
 
-REPOSITORY = Path(__file__).parents[1]
 PHOTOS = {"glass/1.jpg": b"one", "glass/old/2.jpg": b"two", "paper/ä 3.jpg": b"three"}
 
 Configure = Callable[..., None]
@@ -25,17 +24,11 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(storage, "PATIENCE_SECONDS", -1.0)
 
-    def write_params(*urls: str, content_sha256: str | None = None) -> None:
-        yaml = YAML()
-        params = yaml.load(REPOSITORY / "params.yaml")
-        entry = dict(params["datasets"]["sample"])
-        entry["url"] = list(urls) if len(urls) > 1 else urls[0]
-        entry["content_sha256"] = content_sha256
-        params["datasets"]["mine"] = entry
-        params["dataset"] = "mine"
-        yaml.dump(params, Path("params.yaml"))
+    def configure(*urls: str, content_sha256: str | None = None) -> None:
+        url = list(urls) if len(urls) > 1 else urls[0]
+        write_params_of_mine(url=url, content_sha256=content_sha256)
 
-    return write_params
+    return configure
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from ruamel.yaml import YAML
+from params_work import write_params
 
 from trashnet.weights import save_weights
 
@@ -127,11 +127,7 @@ def test_read_only_folder_is_a_sentence(repository: Path, small_disk: Path) -> N
 
 
 def use_trashnet(repository: Path) -> None:
-    yaml = YAML(typ="safe")
-    params = yaml.load(repository / "params.yaml")
-    params["dataset"] = "trashnet"
-    params["datasets"]["trashnet"]["url"] = str(TRASHNET)
-    yaml.dump(params, repository / "params.yaml")
+    write_params({"dataset": "trashnet", "datasets.trashnet.url": str(TRASHNET)}, repository)
 
 
 @pytest.mark.slow

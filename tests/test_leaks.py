@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from params_work import write_params
 from PIL import Image
-from ruamel.yaml import YAML
 
 from stages import prepare, split
 from stages.train import class_weights, train_and_val_batches
@@ -62,9 +62,7 @@ def twin_of(number: int, kind: str) -> bytes:
 
 def lay_out(planted: list[tuple[int, str, str]], split_seed: int) -> None:
     """Write a dataset with the planted twins to data/raw, and params.yaml for it."""
-    params = YAML(typ="safe").load(PARAMS)
-    params["split"] |= {"seed": split_seed, "test": 0.25, "val": 0.25}
-    YAML(typ="safe").dump(params, Path("params.yaml"))
+    write_params({"split.seed": split_seed, "split.test": 0.25, "split.val": 0.25})
     for old in RAW.rglob("*.jpg"):
         old.unlink()
     for number in range(len(CLASSES) * PHOTOS_A_CLASS):

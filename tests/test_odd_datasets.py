@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from params_work import write_params
 from PIL import Image
-from ruamel.yaml import YAML
 
 from stages import augment, prepare, split
 from stages.train import class_weights
@@ -16,7 +16,6 @@ from trashnet.dataset import RAW, class_names, read_manifest, read_splits
 from trashnet.errors import PipelineError
 from trashnet.metrics import predictions_table, read_predictions, write_predictions
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
 ODD_NAMES = [
     "glass, brown",
     'the "rest"',
@@ -38,9 +37,7 @@ ODD_NAMES = [
 @pytest.fixture(autouse=True)
 def empty_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    params = YAML(typ="safe").load(PARAMS)
-    params["split"] |= {"test": 0.25, "val": 0.25}
-    YAML(typ="safe").dump(params, Path("params.yaml"))
+    write_params({"split.test": 0.25, "split.val": 0.25})
 
 
 def put_photos(label: str, count: int, first: int = 0) -> None:

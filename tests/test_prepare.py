@@ -9,8 +9,8 @@ import imagehash
 import numpy as np
 import pandas as pd
 import pytest
+from params_work import write_params, write_params_of_mine
 from PIL import Image
-from ruamel.yaml import YAML
 
 from stages import prepare
 from trashnet.dataset import IMAGES, MANIFEST, RAW, read_manifest
@@ -31,21 +31,11 @@ def jpeg(number: int, quality: int = 95) -> bytes:
     return file.getvalue()
 
 
-def use(folder: Path, corrections: str | None = None, bits: int = 4) -> None:
-    """Write a params.yaml whose dataset is called mine."""
-    yaml = YAML()
-    params = yaml.load(REPOSITORY / "params.yaml")
-    params["datasets"]["mine"] = dict(params["datasets"]["sample"]) | {"corrections": corrections}
-    params["dataset"] = "mine"
-    params["prepare"]["near_duplicate_bits"] = bits
-    yaml.dump(params, folder / "params.yaml")
-
-
 @pytest.fixture
 def put_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PutFile:
     """Run in a folder of its own, and return how to put a file into its data/raw."""
     monkeypatch.chdir(tmp_path)
-    use(tmp_path)
+    write_params_of_mine(tmp_path)
 
     def put_file(path: str, content: bytes) -> None:
         (RAW / path).parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +57,7 @@ def correct(tmp_path: Path, dataset: None) -> Correct:
 
     def correct(table: str) -> None:
         Path("corrections.csv").write_text(table, encoding="utf-8")
-        use(tmp_path, corrections="corrections.csv")
+        write_params_of_mine(tmp_path, corrections="corrections.csv")
 
     return correct
 
@@ -183,7 +173,7 @@ def test_near_duplicates_stay_and_share_a_group(put_file: PutFile) -> None:
 
 @pytest.mark.usefixtures("dataset")
 def test_bits_say_how_near_a_near_duplicate_is(tmp_path: Path) -> None:
-    use(tmp_path, bits=64)
+    write_params({"prepare.near_duplicate_bits": 64}, tmp_path)
 
     assert set(manifest()["group"]) == {"glass/1.jpg"}
 
@@ -330,7 +320,7 @@ def trashnet_manifest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.D
     folder = tmp_path_factory.mktemp("trashnet")
     with pytest.MonkeyPatch.context() as patch, ZipFile(TRASHNET) as archive:
         patch.chdir(folder)
-        use(folder)
+        write_params_of_mine(folder)
         archive.extractall("data")
         Path("data/dataset-resized").rename(RAW)
         prepare.main()

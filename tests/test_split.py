@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
+from params_work import write_params
 
 from stages import prepare, split
 from stages.split import (
@@ -412,16 +412,9 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
         MANIFEST.parent.mkdir(exist_ok=True)
         row = {"status": "ok", "reason": "", "phash": "0" * 16}
         photos.assign(**row, width=4, height=3, size_bytes=9).to_csv(MANIFEST, index=False)
-        write_params(tmp_path, **settings)
+        write_params({f"split.{key}": value for key, value in settings.items()}, tmp_path)
 
     return configure
-
-
-def write_params(folder: Path, **settings: object) -> None:
-    yaml = YAML()
-    params = yaml.load(REPOSITORY / "params.yaml")
-    params["split"].update(settings)
-    yaml.dump(params, folder / "params.yaml")
 
 
 def test_splits_name_every_usable_photo(configure: Configure) -> None:
@@ -546,7 +539,7 @@ def trashnet_splits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.Dat
         ZipFile(TRASHNET / "dataset-resized.zip") as archive,
     ):
         patch.chdir(folder)
-        write_params(folder, method="official", files=str(TRASHNET))
+        write_params({"split.method": "official", "split.files": str(TRASHNET)}, folder)
         archive.extractall("data")
         Path("data/dataset-resized").rename(RAW)
         prepare.main()
