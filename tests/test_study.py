@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from trashnet.errors import PipelineError
 from trashnet.study.experiments import find_experiments, rarest_class, run_grid
 from trashnet.study.grid import Run, _hydra, baseline_of, make_grid, parse_values
-from trashnet.study.report import collect, judge, recommend, summary_table, write_report
+from trashnet.study.report import (
+    collect,
+    judge,
+    recommend,
+    summary_table,
+    tell_recommendation,
+    write_report,
+)
 from trashnet.study.verdict import (
     LEVEL,
     POWER,
@@ -318,7 +325,9 @@ def test_more_comparisons_blur_what_can_be_seen() -> None:
     assert smallest_visible(0.01, comparisons=8) > smallest_visible(0.01, comparisons=1)
 
 
-def commit_run(folder: Path, run: Run, correct: dict[str, np.ndarray], val: float) -> None:
+def commit_run(
+    folder: Path, run: Run, correct: dict[str, np.ndarray], val: float, val_photos: int = 10
+) -> None:
     """Leave what an experiment leaves: metrics and predictions in git, and its reference."""
     files = {"reports/comparison.json": json.dumps({"models": {model: {} for model in correct}})}
     for model, right in correct.items():
@@ -329,6 +338,8 @@ def commit_run(folder: Path, run: Run, correct: dict[str, np.ndarray], val: floa
         test = {"accuracy": float(right.mean()), "macro_f1": 0.5, "recall": recall}
         files[f"metrics/{model}.json"] = json.dumps({"test": test, "val": {"accuracy": val}})
         files[f"metrics/{model}/predictions-test.csv"] = table.to_csv(index=False)
+        validated = pd.DataFrame({"path": [f"val/{n}.jpg" for n in range(val_photos)]})
+        files[f"metrics/{model}/predictions-val.csv"] = validated.to_csv(index=False)
     finish(run, folder, commit_files(folder, files))
 
 
@@ -385,10 +396,27 @@ def test_rarest_class_has_a_verdict_of_its_own(
 
 def test_recommendation_is_validations_and_stays_at_the_baseline_when_tied() -> None:
     def of(first: float, second: float) -> pd.DataFrame:
-        return pd.DataFrame({"setting": ["a", "b"], "val_accuracy": [first, second]})
+        scores = {"setting": ["a", "b"], "val_accuracy": [first, second]}
+        return pd.DataFrame(scores | {"val_photos": "the same"})
 
     assert recommend(of(0.9, 0.8), "b") == "a"
     assert recommend(of(0.9, 0.9), "b") == "b"
+
+
+def test_other_validation_photos_recommend_nothing(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    repository, runs, _ = finished
+    right = {"MobileNet": answers(0.95, 300, 4)[0]}
+    for run in runs:
+        photos = 20 if run.setting["alpha"] == 1 else 10
+        commit_run(repository, run, right, val=0.9, val_photos=photos)
+    results = collect(runs, find_experiments(repository), repository)
+
+    (verdict,) = judge(results, {"alpha": 0.2}, "trash", repository)
+
+    said = tell_recommendation(verdict, results, "alpha=0.2")
+    assert said.startswith("Validation recommends nothing")
 
 
 def test_baseline_without_a_run_is_refused(

@@ -1,5 +1,6 @@
 """Running the grid as DVC experiments, and reading what they left in git."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -152,6 +153,13 @@ def read_metrics(commit: str, model: str, folder: Path = Path()) -> dict[str, An
     """Read a model's metrics as an experiment committed them."""
     metrics: dict[str, Any] = json.loads(read_file(commit, f"metrics/{model}.json", folder))
     return metrics
+
+
+def hash_val_photos(commit: str, model: str, folder: Path = Path()) -> str:
+    """Hash which photos a model was validated on: settings with others are not comparable there."""
+    text = read_file(commit, f"metrics/{model}/predictions-val.csv", folder)
+    paths = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False)["path"]
+    return hashlib.sha256("\n".join(sorted(paths)).encode()).hexdigest()[:12]
 
 
 def read_correctness(commit: str, model: str, folder: Path = Path()) -> "pd.Series[bool]":

@@ -15,7 +15,12 @@ from scipy.stats import t
 
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, write_text
-from trashnet.study.experiments import compared_models, read_correctness, read_metrics
+from trashnet.study.experiments import (
+    compared_models,
+    hash_val_photos,
+    read_correctness,
+    read_metrics,
+)
 from trashnet.study.grid import Run, Setting, describe
 from trashnet.study.verdict import Finding, Pair, find_all, smallest_visible
 
@@ -38,15 +43,16 @@ class Verdict(NamedTuple):
         What was found against the baseline by setting (as `describe` names it).
     rarest_recall : dict
         The same for the test photos of the rarest class alone.
-    recommended : str
+    recommended : str or None
         The setting with the highest mean validation accuracy; the baseline
-        where it is among the highest.
+        where it is among the highest; None where settings were validated on
+        different photos.
     """
 
     model: str
     accuracy: dict[str, Finding]
     rarest_recall: dict[str, Finding]
-    recommended: str
+    recommended: str | None
 
 
 def collect(runs: Sequence[Run], commits: dict[str, str], folder: Path = Path()) -> pd.DataFrame:
@@ -56,8 +62,8 @@ def collect(runs: Sequence[Run], commits: dict[str, str], folder: Path = Path())
     -------
     DataFrame
         A row a run and model: model, setting, seed, test_accuracy, macro_f1,
-        ``recall_<class>``, val_accuracy (all in [0, 1]), the varied
-        parameters, experiment, commit.
+        ``recall_<class>``, val_accuracy (all in [0, 1]), val_photos (a hash
+        of which), the varied parameters, experiment, commit.
     """
     rows = []
     for run in runs:
@@ -74,6 +80,7 @@ def collect(runs: Sequence[Run], commits: dict[str, str], folder: Path = Path())
                         "macro_f1": metrics["test"]["macro_f1"],
                         **{f"recall_{name}": recall for name, recall in recalls},
                         "val_accuracy": metrics["val"]["accuracy"],
+                        "val_photos": hash_val_photos(commit, model, folder),
                         **run.setting,
                         "experiment": run.name,
                         "commit": commit,
@@ -150,8 +157,10 @@ def paired(
     return both.iloc[:, : len(seeds)], both.iloc[:, len(seeds) :]
 
 
-def recommend(of_model: pd.DataFrame, base: str) -> str:
+def recommend(of_model: pd.DataFrame, base: str) -> str | None:
     """Choose on validation alone: the test split must not pick the winner."""
+    if of_model["val_photos"].nunique() > 1:
+        return None
     means = of_model.groupby("setting", sort=False)["val_accuracy"].mean()
     best = means[means >= means.max() - 1e-9].index
     return base if base in best else str(best[0])
@@ -199,6 +208,11 @@ def _tell(measure: str, setting: str, found: Finding) -> str:
 
 def tell_recommendation(verdict: Verdict, results: pd.DataFrame, base: str) -> str:
     """Say what validation recommends, and what that brings on test."""
+    if verdict.recommended is None:
+        return (
+            "Validation recommends nothing: the settings were validated on different photos, so "
+            "their validation accuracies do not compare."
+        )
     of_model = results[results["model"] == verdict.model].groupby("setting")
     val, test = of_model["val_accuracy"].mean(), of_model["test_accuracy"].mean()
     if verdict.recommended == base:
