@@ -19,8 +19,8 @@ MAX_PHOTOS = 50
 """Answered at a time, and remembered for the time that the page is open."""
 
 
-SAME_PROBABILITY = 0.02
-"""How far another machine's arithmetic may move one; another training moves it farther."""
+SAME_PROBABILITY = 0.05
+"""How far another processor, a GPU included, may move one; another training moves it farther."""
 
 
 def answer_photo(model: str, content: bytes, temperature: float) -> PhotoAnswer:
