@@ -1,4 +1,4 @@
-"""The order of the tests, and the bucket that several of them fetch from."""
+"""The order of the tests, and the bucket and the cluster that several of them use."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from cluster_nodes import Nodes
 from gcp_storage_emulator import server
 from hypothesis import settings
 
@@ -71,3 +72,14 @@ def read_multipart_exactly(read: Callable[..., Any]) -> Callable[..., Any]:
         }
 
     return read_exactly
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    """Start a Ray cluster of two cores on this machine, one for each file of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for cluster_work
+        nodes = Nodes(workers=2)
+        yield nodes
+        nodes.stop()
