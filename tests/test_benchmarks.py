@@ -14,6 +14,7 @@ from PIL import Image
 
 from benchmarks.arithmetic import bytes_of, operations_of
 from benchmarks.cluster_scaling import Measured, simulate
+from benchmarks.folds import pair_photos, table
 from benchmarks.mistakes import draw, row, twins_of_training
 from benchmarks.photo_speed import planted_hashes
 from benchmarks.repeats import accuracies_of, text
@@ -22,6 +23,7 @@ from benchmarks.runtimes import difference
 from benchmarks.stage_times import COLUMNS, HOOK, Run
 from benchmarks.startup import where_time_goes
 from benchmarks.usual_way import SECONDS, PipelineRun, sweep_of_pipeline
+from trashnet.errors import PipelineError
 
 FIRST = ["download", "pretrained", "features", "train", "evaluate", "compare"]
 
@@ -227,3 +229,50 @@ def test_spread_over_repeats_is_that_of_a_sample() -> None:
 
 def test_one_experiment_has_no_spread() -> None:
     assert text(pd.Series([0.9], index=["MobileNet"])) == "0.900"
+
+
+def folds_of(**correct: list[bool]) -> pd.DataFrame:
+    """Make what two folds of two photos each answered, as read from experiments."""
+    photos = pd.DataFrame(
+        {
+            "fold": ["it-1", "it-1", "it-2", "it-2"],
+            "path": ["glass/1.jpg", "glass/2.jpg", "paper/1.jpg", "paper/2.jpg"],
+            "label": ["glass", "glass", "paper", "paper"],
+        }
+    )
+    return pd.concat([photos.assign(model=model, correct=of) for model, of in correct.items()])
+
+
+def test_folds_are_paired_by_photo_whatever_their_order() -> None:
+    baseline = folds_of(MobileNet=[True, False, False, False]).iloc[::-1]
+    setting = folds_of(MobileNet=[True, True, False, True])
+
+    paired = pair_photos("adam", setting, baseline)["MobileNet", "adam"]
+
+    assert paired["baseline"].tolist() == [True, False, False, False]
+
+
+def test_folds_pair_only_models_that_both_trained() -> None:
+    baseline = folds_of(MobileNet=[True] * 4, Pair=[True] * 4)
+
+    pairs = pair_photos("adam", folds_of(MobileNet=[True] * 4), baseline)
+
+    assert list(pairs) == [("MobileNet", "adam")]
+
+
+def test_folds_of_other_photos_are_refused() -> None:
+    baseline = folds_of(MobileNet=[True] * 4)
+
+    with pytest.raises(PipelineError, match=r"^adam and the baseline tested MobileNet on differ"):
+        pair_photos("adam", baseline.iloc[:3], baseline)
+
+
+def test_folds_tell_accuracy_and_photos_gained_and_lost() -> None:
+    baseline = folds_of(MobileNet=[True, False, True, False])
+    setting = folds_of(MobileNet=[True, True, False, True])
+
+    lines = table(pair_photos("adam", setting, baseline))
+
+    assert lines[2] == "| MobileNet | the baseline | 0.500 ± 0.000 | | | |"
+    assert lines[3].startswith("| MobileNet | adam | 0.750 ± 0.354 | 2, 1 | +25.0 [")
+    assert lines[3].endswith("| 1, 1 |")
