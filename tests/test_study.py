@@ -16,6 +16,7 @@ from trashnet.errors import PipelineError
 from trashnet.study.experiments import find_experiments, rarest_class, run_grid
 from trashnet.study.grid import Run, _hydra, baseline_of, make_grid, parse_values
 from trashnet.study.report import (
+    Verdict,
     collect,
     judge,
     recommend,
@@ -394,13 +395,41 @@ def test_rarest_class_has_a_verdict_of_its_own(
     assert hurt.rarest_recall["alpha=1"].difference.mean == pytest.approx(expected)
 
 
+def validated(*runs: tuple[str, int, float]) -> pd.DataFrame:
+    """Make a model's results from (setting, seed, validation accuracy)."""
+    columns = ["setting", "seed", "val_accuracy"]
+    table = pd.DataFrame(runs, columns=columns)
+    return table.assign(model="MobileNet", test_accuracy=0.9, val_photos="the same")
+
+
 def test_recommendation_is_validations_and_stays_at_the_baseline_when_tied() -> None:
     def of(first: float, second: float) -> pd.DataFrame:
-        scores = {"setting": ["a", "b"], "val_accuracy": [first, second]}
-        return pd.DataFrame(scores | {"val_photos": "the same"})
+        return validated(("a", 1, first), ("b", 1, second))
 
     assert recommend(of(0.9, 0.8), "b") == "a"
     assert recommend(of(0.9, 0.9), "b") == "b"
+
+
+def test_a_hard_seed_that_failed_in_one_setting_does_not_recommend_it() -> None:
+    runs = [("base", 1, 0.8), ("base", 2, 0.95), ("other", 2, 0.93)]
+
+    assert recommend(validated(*runs), "base") == "base"
+
+
+@pytest.mark.parametrize(
+    ("runs", "reason"),
+    [
+        ([("base", 1, 0.8), ("other", 2, 0.9)], "no seed has finished with every setting"),
+        ([("other", 1, 0.8)], "no run of base with this model has finished"),
+    ],
+)
+def test_what_cannot_be_recommended_says_why(
+    runs: list[tuple[str, int, float]], reason: str
+) -> None:
+    results = validated(*runs)
+    verdict = Verdict("MobileNet", {}, {}, recommend(results, "base"))
+
+    assert reason in tell_recommendation(verdict, results, "base")
 
 
 def test_other_validation_photos_recommend_nothing(
@@ -490,3 +519,19 @@ def test_interval_alone_shows_nothing() -> None:
 
     assert found.low > 0
     assert not Finding(found, p_holm=0.2).is_shown
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"params\.yaml holds no parameters"),
+        (b"name: caf\xe9\n", r"params\.yaml is not valid YAML"),
+        (b"alpha: [\n", r"params\.yaml is not valid YAML"),
+        (b"alpha: 0.2\n", r"params\.yaml has no parameter seed; it has alpha"),
+    ],
+)
+def test_broken_params_are_a_sentence(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+
+    with pytest.raises(PipelineError, match=message):
+        make_grid(["alpha=0,1"], [], tmp_path)

@@ -106,7 +106,7 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
             raise PipelineError(
                 f"{key} is a section of {PARAMS_FILE}; name one of {_keys(current)}."
             )
-    values.setdefault(SEED, [constants.pop(SEED, params[SEED])])
+    values.setdefault(SEED, [constants.pop(SEED, look_up(params, SEED))])
 
     code = hash_code(folder)
     runs = []
@@ -146,11 +146,13 @@ def split_assignment(argument: str) -> tuple[str, str]:
 def read_params(path: Path) -> dict[str, Any]:
     """Read params.yaml as it stands; the stages check it."""
     try:
-        params: dict[str, Any] = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        params = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing; run this from the repository's root.") from None
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(params, dict):
+        raise PipelineError(f"{path} holds no parameters; `git checkout {path.name}` brings them.")
     return params
 
 

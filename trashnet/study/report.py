@@ -159,11 +159,32 @@ def paired(
 
 def recommend(of_model: pd.DataFrame, base: str) -> str | None:
     """Choose on validation alone: the test split must not pick the winner."""
-    if of_model["val_photos"].nunique() > 1:
+    if why_nothing(of_model, base):
         return None
-    means = of_model.groupby("setting", sort=False)["val_accuracy"].mean()
+    means = on_common_seeds(of_model).groupby("setting", sort=False)["val_accuracy"].mean()
     best = means[means >= means.max() - 1e-9].index
     return base if base in best else str(best[0])
+
+
+def why_nothing(of_model: pd.DataFrame, base: str) -> str:
+    """Say why validation cannot choose among a model's settings; empty where it can."""
+    if base not in set(of_model["setting"]):
+        return f"no run of {base} with this model has finished."
+    if of_model["val_photos"].nunique() > 1:
+        return (
+            "the settings were validated on different photos, so their validation accuracies do "
+            "not compare."
+        )
+    if on_common_seeds(of_model).empty:
+        return "no seed has finished with every setting."
+    return ""
+
+
+def on_common_seeds(of_model: pd.DataFrame) -> pd.DataFrame:
+    """Leave out seeds that some setting lacks: a hard one that failed there would flatter it."""
+    settings = of_model.groupby("seed")["setting"].nunique()
+    common = settings[settings == of_model["setting"].nunique()].index
+    return of_model[of_model["seed"].isin(common)]
 
 
 def sentences(
@@ -208,13 +229,11 @@ def _tell(measure: str, setting: str, found: Finding) -> str:
 
 def tell_recommendation(verdict: Verdict, results: pd.DataFrame, base: str) -> str:
     """Say what validation recommends, and what that brings on test."""
+    of_model = results[results["model"] == verdict.model]
     if verdict.recommended is None:
-        return (
-            "Validation recommends nothing: the settings were validated on different photos, so "
-            "their validation accuracies do not compare."
-        )
-    of_model = results[results["model"] == verdict.model].groupby("setting")
-    val, test = of_model["val_accuracy"].mean(), of_model["test_accuracy"].mean()
+        return f"Validation recommends nothing: {why_nothing(of_model, base)}"
+    means = on_common_seeds(of_model).groupby("setting")
+    val, test = means["val_accuracy"].mean(), means["test_accuracy"].mean()
     if verdict.recommended == base:
         return f"Validation recommends to stay with {base} (validation accuracy {val[base]:.3f})."
     brought = 100 * (test[verdict.recommended] - test[base])

@@ -9,6 +9,9 @@ from scipy.stats import norm
 from trashnet.metrics import holm, mcnemar
 
 RESAMPLES = 10_000
+RESAMPLES_AT_ONCE = 500
+"""Their shares of a hundred thousand photos take 0.8 GB."""
+
 LEVEL = 0.05
 POWER = 0.8
 
@@ -110,8 +113,15 @@ def bootstrap_means(values: np.ndarray, random: np.random.Generator) -> np.ndarr
     """
     rows, columns = values.shape
     row_shares = random.multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
-    column_shares = random.multinomial(columns, np.full(columns, 1 / columns), RESAMPLES) / columns
-    means: np.ndarray = np.einsum("br,rc,bc->b", row_shares, values, column_shares, optimize=True)
+    means = np.empty(RESAMPLES)
+    for start in range(0, RESAMPLES, RESAMPLES_AT_ONCE):
+        block = slice(start, start + RESAMPLES_AT_ONCE)
+        rows_of_block = row_shares[block]
+        column_shares = random.multinomial(
+            columns, np.full(columns, 1 / columns), len(rows_of_block)
+        )
+        means[block] = np.einsum("br,rc,bc->b", rows_of_block, values, column_shares, optimize=True)
+    means /= columns
     return means
 
 
