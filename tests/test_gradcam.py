@@ -22,11 +22,13 @@ from trashnet.weights import write_random_weights_note
 IMAGE_SIZE = (96, 128)
 
 
-def random_classifier(backbone_name: str, folder: Path) -> Classifier:
+def random_classifier(
+    backbone_name: str, folder: Path, image_size: tuple[int, int] = IMAGE_SIZE
+) -> Classifier:
     """Return a classifier on random weights as it comes back from its file."""
     write_random_weights_note(folder / "random.weights.h5")
-    backbone = build_backbone(backbone_name, IMAGE_SIZE, folder / "random.weights.h5")
-    pixels = np.random.default_rng(0).integers(0, 256, (8, *IMAGE_SIZE, 3), np.uint8)
+    backbone = build_backbone(backbone_name, image_size, folder / "random.weights.h5")
+    pixels = np.random.default_rng(0).integers(0, 256, (8, *image_size, 3), np.uint8)
     settle_random_weights(backbone_name, backbone, pixels)
     network = cut_network(backbone_name, backbone, 20)
     examples = np.random.default_rng(0).normal(2, 0.2, (50, backbone.output_shape[-1]))
@@ -111,3 +113,16 @@ def test_heat_of_an_ensemble_is_the_mean_of_its_members() -> None:
     heat = heat_map(join_classifiers([one, other]), pixels, 0)
 
     assert heat.tolist() == [[0.5, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_members_whose_maps_differ_in_size_make_one_map(tmp_path: Path) -> None:
+    """At 48 x 64 pixels, MobileNet's last feature map has one row and MobileNetV2's two."""
+    members = []
+    for backbone in ("MobileNet", "MobileNetV2"):
+        (tmp_path / backbone).mkdir()
+        members.append(random_classifier(backbone, tmp_path / backbone, (48, 64)))
+    pixels = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
+
+    heat = heat_map(join_classifiers(members), pixels, 0)
+
+    assert heat.shape == (2, 2)

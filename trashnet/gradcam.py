@@ -28,12 +28,19 @@ def heat_map(classifier: Classifier, pixels: np.ndarray, class_number: int) -> n
     -------
     float32 array, shape (h, w)
         In [0, 1], as coarse as the last feature map; all 0 where nothing
-        speaks for the class. Of an ensemble, the mean of its members' maps.
+        speaks for the class. Of an ensemble, the mean of its members' maps,
+        as fine as the finest of them. A model that also looks at the photo's
+        mirror images is asked about the photo alone.
     """
-    members = member_models(classifier.model)
-    maps = [_heat_map(model, pixels, class_number) for model in members]
-    mean: np.ndarray = np.mean(maps, axis=0)
+    maps = [_heat_map(model, pixels, class_number) for model in member_models(classifier.model)]
+    height, width = np.max([heat.shape for heat in maps], axis=0)
+    mean: np.ndarray = np.mean([_resized(heat, width, height) for heat in maps], axis=0)
     return mean
+
+
+def _resized(heat: np.ndarray, width: int, height: int) -> np.ndarray:
+    # Networks round odd sizes differently, so members' maps may differ by a row or a column.
+    return np.asarray(Image.fromarray(heat).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _heat_map(model: keras.Model, pixels: np.ndarray, class_number: int) -> np.ndarray:
