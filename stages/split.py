@@ -118,8 +118,10 @@ def draw_places(photos: pd.DataFrame, seed: int) -> "pd.Series[float]":
     That is the middle of the group in the class's photos in the order drawn. A
     group is known by the smallest SHA-256 among its photos: this and the seed
     alone decide its place, and that photo's label its class. So neither the
-    order of the rows nor the names of the files matter, and a file added to a
-    class moves at most one group across each border there and none elsewhere.
+    order of the rows nor the names of the files matter. A file that is nobody's
+    near-duplicate moves at most one group of its class across each border and
+    none elsewhere; one that joins a group may give it another place, which
+    moves as many photos across each border as the group has.
     """
     groups = (
         photos.sort_values("sha256")
@@ -273,8 +275,8 @@ def check_every_class_is_in_every_split(splits: pd.DataFrame) -> None:
         numbers = ", ".join(f"{split} {count}" for split, count in row.items())
         raise PipelineError(
             f"The class {label} needs a photo in each split and has {numbers}; add photos of it, "
-            "raise split.test and split.val (method stratified), or mend the lists or raise "
-            "split.listed_val (official)."
+            "raise split.test and split.val (method stratified), lower split.folds or raise "
+            "split.val (kfold), or mend the lists or raise split.listed_val (official)."
         )
 
 

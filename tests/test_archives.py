@@ -68,7 +68,7 @@ def test_tar_that_ends_in_a_zip_is_a_tar(tmp_path: Path) -> None:
 
 
 def test_backslashes_of_windows_are_folders(tmp_path: Path) -> None:
-    archive = zipped(tmp_path / "it.zip", {r"set\glass\1.jpg": b"one"})
+    archive = zipped(tmp_path / "it.zip", {"set\\glass\\": b"", r"set\glass\1.jpg": b"one"})
 
     extract(archive, tmp_path / "unpacked", "it")
 

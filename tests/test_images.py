@@ -74,6 +74,14 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
     assert pixels(image)[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
+def test_transparent_level_of_sixteen_bit_grey_becomes_white() -> None:
+    levels = Image.fromarray(np.array([[1000, 60000]], dtype=np.uint16))
+
+    image = read_image(encode(levels, transparency=1000))
+
+    assert pixels(image)[0, :, 0].tolist() == [255, 234]
+
+
 def test_what_is_transparent_becomes_white() -> None:
     image = read_image(encode(Image.new("RGBA", (4, 3), (*RED, 0))))
 

@@ -86,6 +86,16 @@ def test_unsure_answers_are_counted_at_the_stated_threshold() -> None:
     assert "is 0.123 before that and 0.057 after it" in card()
 
 
+def test_where_no_answer_is_sure_none_is_called_right() -> None:
+    unsure = subject()
+    unsure.metrics["calibration"]["threshold"] = 1.0
+
+    said = card(of=unsure)
+
+    assert '"not sure": on 10 of 10 test photos.' in said
+    assert "others the share" not in said
+
+
 def test_hashes_are_those_of_the_files() -> None:
     for name in ("manifest", "splits"):
         digest = hashlib.sha256(f"the {name}".encode()).hexdigest()

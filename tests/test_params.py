@@ -96,6 +96,8 @@ def test_committed_params_are_valid() -> None:
         ("datasets.sample.image_size", [72], "should have 2"),
         ("datasets.sample.image_size", [72, 96, 3], "should have 2"),
         ("datasets.sample.content_sha256", "abc", "[0-9a-f]{64}"),
+        ("datasets.sample.corrections", "labels/mine.csv", "folder corrections/"),
+        ("datasets.sample.corrections", "corrections/../mine.csv", "folder corrections/"),
         # unknown keys
         ("aplha", 0.2, "not a known key"),
         ("head.widths", [1], "not a known key"),
@@ -149,6 +151,12 @@ def test_keys_that_contradict_each_other_are_refused(
     changed: Changed, key: str, value: object, reason: str
 ) -> None:
     assert reason in error_of(changed(key, value))
+
+
+def test_the_share_of_another_method_does_not_matter(changed: Changed) -> None:
+    split = {**YAML(typ="safe").load(COMMITTED)["split"], "method": "kfold", "test": 0.85}
+
+    assert load_params(changed("split", split)).split.method == "kfold"
 
 
 def test_a_model_can_train_more_layers_than_the_others(changed: Changed) -> None:

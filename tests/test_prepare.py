@@ -19,6 +19,8 @@ from trashnet.errors import PipelineError
 REPOSITORY = Path(__file__).parents[1]
 TRASHNET = REPOSITORY.parent / "shared/trashnet/dataset-resized.zip"
 
+CORRECTIONS = "corrections/mine.csv"
+
 PutFile = Callable[[str, bytes], None]
 Correct = Callable[[str], None]
 
@@ -56,8 +58,9 @@ def correct(tmp_path: Path, dataset: None) -> Correct:
     """Return how to write corrections for the dataset and point params.yaml at them."""
 
     def correct(table: str) -> None:
-        Path("corrections.csv").write_text(table, encoding="utf-8")
-        write_params_of_mine(tmp_path, corrections="corrections.csv")
+        Path("corrections").mkdir(exist_ok=True)
+        Path(CORRECTIONS).write_text(table, encoding="utf-8")
+        write_params_of_mine(tmp_path, corrections=CORRECTIONS)
 
     return correct
 
@@ -233,7 +236,7 @@ def test_correction_leaves_a_file_out(correct: Correct) -> None:
 
     row = manifest().loc["glass/2.jpg"]
 
-    assert (row["status"], row["reason"]) == ("excluded", "Excluded by corrections.csv.")
+    assert (row["status"], row["reason"]) == ("excluded", "Excluded by corrections/mine.csv.")
     assert "glass/2.jpg" not in images()
 
 
@@ -276,16 +279,18 @@ def test_wrong_correction_stops_the_stage(table: str, message: str, correct: Cor
     with pytest.raises(PipelineError) as caught:
         prepare.main()
 
-    assert "corrections.csv" in str(caught.value)
+    assert CORRECTIONS in str(caught.value)
     assert message in str(caught.value)
     assert not MANIFEST.exists()
 
 
 def test_missing_corrections_name_the_parameter(correct: Correct) -> None:
     correct("file,class\n")
-    Path("corrections.csv").unlink()
+    Path(CORRECTIONS).unlink()
 
-    with pytest.raises(PipelineError, match=r"corrections\.csv .* datasets\.mine\.corrections"):
+    with pytest.raises(
+        PipelineError, match=r"corrections/mine\.csv .* datasets\.mine\.corrections"
+    ):
         prepare.main()
 
 

@@ -239,12 +239,13 @@ def _zip_members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | 
                     "the usual one."
                 )
             kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where packed on Windows
-            if member.is_dir():
-                yield member.filename, None
+            # Some Windows programs write the separator of their own system.
+            name = member.filename.replace("\\", "/")
+            if name.endswith("/"):
+                yield name, None
             elif kind in (0, stat.S_IFREG):
                 with file.open(member) as stream:
-                    # Some Windows programs write the separator of their own system.
-                    yield member.filename.replace("\\", "/"), stream
+                    yield name, stream
             else:
                 raise _not_a_file(member.filename, source)
 

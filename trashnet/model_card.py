@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from trashnet.dataset import MANIFEST, SPLIT_NAMES, SPLITS
@@ -176,7 +177,6 @@ def _confidence(subject: Subject) -> list[str]:
     calibrated = apply_temperature(probabilities, calibration["temperature"])
     sure = calibrated.max(axis=1) >= calibration["threshold"]
     right = (predictions["label"] == predictions["predicted"]).to_numpy()
-    answered = _share(int(right[sure].sum()), int(sure.sum())) if sure.any() else "none is"
     return [
         "## How far to trust its probabilities",
         "",
@@ -187,9 +187,15 @@ def _confidence(subject: Subject) -> list[str]:
         f"{calibration['test']['ece_after']:.3f} after it.",
         "",
         f"Below the probability {calibration['threshold']:.3f}, chosen on validation, the app says "
-        f'"not sure": on {(~sure).sum()} of {len(sure)} test photos. '
-        f"Of the {sure.sum()} others the share that is right is {answered}.",
+        f'"not sure": on {(~sure).sum()} of {len(sure)} test photos.' + _of_the_others(right[sure]),
     ]
+
+
+def _of_the_others(right: np.ndarray) -> str:
+    if not right.size:
+        return ""
+    share = _share(int(right.sum()), right.size)
+    return f" Of the {right.size} others the share that is right is {share}."
 
 
 def _confusions(predictions: pd.DataFrame) -> list[str]:

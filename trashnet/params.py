@@ -1,7 +1,7 @@
 """Every knob of ``params.yaml``, checked as a whole before any work is done."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -39,6 +39,12 @@ def _no_repeats(items: list[str]) -> list[str]:
     return items
 
 
+def _in_corrections(path: str) -> str:
+    if PurePosixPath(path).parts[:1] != ("corrections",) or ".." in PurePosixPath(path).parts:
+        raise ValueError("should be a file in the folder corrections/, which DVC watches")
+    return path
+
+
 def _ascending(bounds: list[float]) -> list[float]:
     if bounds[0] > bounds[1]:
         raise ValueError("should be [lowest, highest]")
@@ -51,6 +57,7 @@ Count = Annotated[int, Field(ge=0, le=1_000_000)]
 PositiveCount = Annotated[int, Field(ge=1, le=1_000_000)]
 LearningRate = Annotated[float, Field(gt=0)]
 Url = Annotated[str, Field(min_length=1)]
+CorrectionsFile = Annotated[str, AfterValidator(_in_corrections)]
 FactorRange = Annotated[
     list[Annotated[float, Field(ge=0)]],
     Field(min_length=2, max_length=2),
@@ -88,7 +95,7 @@ class Dataset(Section):
         list[Annotated[int, Field(ge=32, le=2048)]], Field(min_length=2, max_length=2)
     ]
     pretrained: Url
-    corrections: Url | None
+    corrections: CorrectionsFile | None
     license: str | None = None
 
     @model_validator(mode="after")
@@ -116,7 +123,7 @@ class Split(Section):
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> Self:
-        if self.test + self.val >= 1:
+        if self.method == "stratified" and self.test + self.val >= 1:
             raise ValueError("test + val should leave a share for training, below 1 in sum")
         if self.method == "kfold" and 1 / self.folds + self.val >= 1:
             raise ValueError("1 / folds + val should leave a share for training, below 1 in sum")

@@ -37,8 +37,9 @@ def make_view(plain: np.ndarray, settings: Augment, random: np.random.Generator)
     Rotation, shear, zoom, shift and flips are one affine map, so the photo is
     resampled once after the resizing that every photo goes through. What the
     map uncovers shows the photo's mirror image: smeared edges, the generator's
-    default, are streaks that no photo has. Contrast, which the generator
-    lacks, is about the view's mean level.
+    default, are streaks that no photo has. The shift is along the view's
+    edges, where the generator's turns with the photo. Contrast, which the
+    generator lacks, is about the view's mean level.
 
     Parameters
     ----------
