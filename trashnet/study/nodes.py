@@ -57,8 +57,8 @@ def run_on_nodes(
     """Run experiments side by side, one a node, and bring their commits home.
 
     The first goes ahead alone: what it has in common with the others, such as
-    features, is then in DVC's run cache. Models come home through the cache,
-    where all nodes see this machine's, or through DVC's default remote.
+    features, is then in DVC's run cache. Models come home through DVC's
+    default remote; without one through the cache, which all nodes must see.
 
     Parameters
     ----------
