@@ -138,10 +138,13 @@ def test_any_text_reaches_a_run_as_it_is(text: str) -> None:
     assert override.value() == text
 
 
-def test_an_entry_that_a_section_lacks_can_be_added_for_all_runs(repository: Path) -> None:
-    (run,) = make_grid(["seed=2"], ["+head.names=[A,B]"], repository)
+@pytest.mark.parametrize("mark", ["+", "++"])
+def test_an_entry_that_a_section_lacks_can_be_added_for_all_runs(
+    mark: str, repository: Path
+) -> None:
+    (run,) = make_grid(["seed=2"], [f"{mark}head.names=[A,B]"], repository)
 
-    assert run.overrides == ['+head.names=["A","B"]', "seed=2"]
+    assert run.overrides == [f'{mark}head.names=["A","B"]', "seed=2"]
 
 
 def test_same_run_has_the_same_name_whatever_the_grid(repository: Path) -> None:

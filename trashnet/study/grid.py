@@ -78,8 +78,8 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
         ``parameter=values``, see `parse_values`. Without ``seed=...`` the one
         of params.yaml is used.
     fixed : sequence of str
-        ``parameter=value`` for all runs, or ``+section.key=value`` for a key
-        that the section does not have yet.
+        ``parameter=value`` for all runs, ``+section.key=value`` for a key that
+        the section does not have yet, or ``++`` where it may have it.
     folder : Path
         The repository's root.
 
@@ -97,9 +97,9 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
     values = {key: parse_values(value) for key, value in given[: len(arguments)]}
     constants = {key: _scalar(value) for key, value in given[len(arguments) :]}
     for key in [*values, *constants]:
-        # Hydra's mark of an entry that a section does not have yet.
+        # Hydra's marks of an entry that a section does not have yet (+), or may not have (++).
         if key.startswith("+") and key in constants:
-            look_up(params, key.removeprefix("+").rpartition(".")[0])
+            look_up(params, key.lstrip("+").rpartition(".")[0])
             continue
         current = look_up(params, key)
         if isinstance(current, dict):

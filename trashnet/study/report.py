@@ -210,8 +210,8 @@ def tell_findings(
     summary = (
         f"By more than chance, the {measure} of {', '.join(shown)} differs from that of {base}."
         if shown
-        else f"No difference in {measure} could be shown; at this sample size a difference below "
-        f"{points:.1f} points would not be seen."
+        else f"No difference in {measure} could be shown; four of five such studies would show "
+        f"one of {points:.1f} points."
     )
     return [summary, *(_tell(measure, setting, found) for setting, found in findings.items())]
 
@@ -338,9 +338,9 @@ def tell(
             "Brackets: 95% bootstrap interval over seeds and test photos. p: McNemar's exact test "
             "on the majority of the seeds, corrected by Holm's method for all comparisons of this "
             "measure. A difference counts as shown where p is below 0.05 and the interval leaves "
-            "out zero. The difference that would not be seen is the one that four of five such "
-            "studies would find. Settings are recommended by validation accuracy; the test split "
-            "only reports what that choice brings.",
+            "out zero; smaller ones than four of five studies would show are seen less often. "
+            "Settings are recommended by validation accuracy; the test split only reports what "
+            "that choice brings.",
         ),
         ("h2", "Experiments"),
         (
