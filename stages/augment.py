@@ -48,7 +48,7 @@ def main() -> None:
     identity = identify(__file__, PHOTOS_A_SHARD, settings, MANIFEST)
     with (
         resumable_folder(AUGMENTED, identity) as unfinished,
-        ProcessPoolExecutor(os.cpu_count()) as pool,
+        ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     ):
         # Each process makes whole shards and writes them itself: nothing large passes between.
         write = partial(write_views, unfinished.folder)

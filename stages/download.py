@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from textwrap import shorten
 
 from trashnet.archives import class_files, content_sha256, extract
 from trashnet.dataset import RAW
@@ -13,6 +14,7 @@ from trashnet.stage import log, run_stage
 from trashnet.storage import fetch_file, fetch_folder, is_folder
 
 SAMPLE = "builtin:sample"
+MAX_CHARACTERS_OF_CLASSES = 200
 SCRATCH = RAW.with_name(".partial-download")
 
 
@@ -48,8 +50,12 @@ def download(url: str, expected_sha256: str | None) -> None:
         move(files, RAW)
     finally:
         shutil.rmtree(SCRATCH, ignore_errors=True)
-    classes = {name.split("/")[0] for name in files}
-    log(f"{len(files):,} files of {len(classes)} classes from {url}, content_sha256 {sha256}")
+    classes = sorted({name.split("/")[0] for name in files})
+    shown = shorten(", ".join(classes), MAX_CHARACTERS_OF_CLASSES, placeholder=" ...")
+    log(
+        f"{len(files):,} files of {len(classes)} classes ({shown}) from {url}, "
+        f"content_sha256 {sha256}"
+    )
 
 
 def unpacked(url: str) -> Path:

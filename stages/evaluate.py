@@ -16,6 +16,7 @@ from trashnet.metrics import (
     apply_temperature,
     choose_threshold,
     classification_metrics,
+    count_sure,
     expected_calibration_error,
     fit_temperature,
     predictions_table,
@@ -115,18 +116,23 @@ def predict_files(
 
 
 def calibrate(val: Answers, test: Answers) -> dict[str, Any]:
-    """Fit temperature and threshold on validation alone; say on test what the temperature brings.
+    """Fit temperature and threshold on validation alone; say on test what they bring.
 
     Whoever shows the model's confidence divides by this temperature first, and
     says "not sure" below the threshold. The predictions' files stay as they are.
     """
     temperature = fit_temperature(*val)
+    threshold = choose_threshold(*val.at_temperature(temperature))
+    calibrated = test.at_temperature(temperature)
+    sure, sure_and_right = count_sure(*calibrated, threshold)
     return {
         "temperature": temperature,
-        "threshold": choose_threshold(*val.at_temperature(temperature)),
+        "threshold": threshold,
         "test": {
             "ece_before": expected_calibration_error(*test),
-            "ece_after": expected_calibration_error(*test.at_temperature(temperature)),
+            "ece_after": expected_calibration_error(*calibrated),
+            "sure": sure,
+            "sure_and_right": sure_and_right,
         },
     }
 

@@ -84,7 +84,7 @@ def inspect_files(paths: list[str]) -> pd.DataFrame:
     # Threads are enough: reading, hashing and decoding run without the interpreter's lock.
     with (
         scratch_folder(INSPECTED, identity) as unfinished,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     ):
         tables = {shard.name: unfinished.folder / f"{shard.name}.json" for shard in shards}
         for_each_shard(

@@ -26,10 +26,11 @@ def main() -> None:
     settings = params.split
     manifest = read_manifest()
     photos = manifest.loc[manifest["status"] == "ok", ["path", "label", "group", "sha256"]]
+    copies = manifest.loc[manifest["status"] == "duplicate", ["path", "sha256"]]
 
     match settings.method:
         case "official":
-            listed = split_by_lists(photos, str(settings.files))
+            listed = split_by_lists(photos, copies, str(settings.files))
             splits = drop_straddling_twins(lend_val(listed, settings.seed, settings.listed_val))
         case "kfold":
             splits = split_fold(photos, settings.seed, settings.fold, settings.folds, settings.val)
@@ -137,13 +138,19 @@ def draw_places(photos: pd.DataFrame, seed: int) -> "pd.Series[float]":
     return photos["group"].map(middle)
 
 
-def split_by_lists(photos: pd.DataFrame, url: str) -> pd.DataFrame:
+def split_by_lists(photos: pd.DataFrame, copies: pd.DataFrame, url: str) -> pd.DataFrame:
     """Put each photo where the authors' lists have its file name, else leave it out.
+
+    A photo answers to the names of its byte-identical copies, too; where the
+    lists put them in several splits, to the first of test, val and train.
 
     Parameters
     ----------
     photos : DataFrame
-        Columns path, label and group of the manifest.
+        Columns path, label, group and sha256 of the manifest.
+    copies : DataFrame
+        Columns path and sha256 of the files that `prepare` left out because a
+        photo has the same bytes.
     url : str
         Folder or URL with one file each that ends in _train.txt, _val.txt and
         _test.txt.
@@ -160,15 +167,21 @@ def split_by_lists(photos: pd.DataFrame, url: str) -> pd.DataFrame:
         dataset has in two classes, or number the classes inconsistently.
     """
     lists = read_lists(url)
-    names = photos["path"].map(lambda path: PurePosixPath(path).name)
-    for name in names[names.duplicated() & names.isin(lists.index)]:
-        places = " and ".join(photos.loc[names == name, "path"])
+    files = pd.concat([photos, copies])[["path", "sha256"]]
+    files["name"] = files["path"].map(lambda path: PurePosixPath(path).name)
+    # Copies that share a name are one photo to the lists.
+    files = files.drop_duplicates(["name", "sha256"])
+    for name in files.loc[files["name"].duplicated() & files["name"].isin(lists.index), "name"]:
+        places = " and ".join(files.loc[files["name"] == name, "path"])
         raise PipelineError(
             f"The lists in {url} name {name}, which may be {places}; "
             "rename one of them or set split.method to stratified."
         )
-    check_class_numbers(photos["path"], names.map(lists["number"]), url)
-    split = names.map(lists["split"]).fillna("dropped")
+    check_class_numbers(files["path"], files["name"].map(lists["number"]), url)
+    splits = files["name"].map(lists["split"])
+    in_order = files.assign(split=pd.Categorical(splits, FIRST_TO_KEEP)).sort_values("split")
+    split_of = in_order.drop_duplicates("sha256").set_index("sha256")["split"]
+    split = photos["sha256"].map(split_of).astype("object").fillna("dropped")
     reason = np.where(split == "dropped", "In none of the three lists.", "")
     return photos.assign(split=split, reason=reason)
 

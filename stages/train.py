@@ -1,6 +1,7 @@
 """Train a head on the frozen backbone, then fine-tune the backbone's last layers with it."""
 
 import hashlib
+import math
 import time
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from trashnet.classifier import (
 )
 from trashnet.dataset import SPLITS, class_names, read_splits
 from trashnet.devices import use_all_devices
+from trashnet.errors import PipelineError
 from trashnet.fast_training import copy_for_training
 from trashnet.features import (
     PHOTOS,
@@ -81,7 +83,7 @@ def main(model: str) -> None:
     classes = class_names(splits)
 
     tf.config.experimental.enable_op_determinism()
-    log(f"{model}: trains on {use_all_devices()}")
+    log(f"{model}: trains on {use_all_devices(smallest_batch(splits, params.batch_size))}")
     network = build_network(model, params)
     # Again, so that the head's weights do not depend on what the backbone drew.
     keras.utils.set_random_seed(params.seed)
@@ -131,6 +133,12 @@ def build_network(model: str, params: Params) -> Network:
     weights_as_used = features_folder(model) / WEIGHTS
     backbone = build_backbone(model, params.data.image_size, weights_as_used)
     return cut_network(model, backbone, params.fine_tune.layers_of(model))
+
+
+def smallest_batch(splits: pd.DataFrame, batch_size: int) -> int:
+    """Return the photos in the last batch of an epoch, of training or validation, which is less."""
+    counts = splits["split"].value_counts()
+    return min((int(counts[split]) - 1) % batch_size + 1 for split in ("train", "val"))
 
 
 def class_weights(labels: "pd.Series[str]", alpha: float) -> dict[str, float]:
@@ -201,6 +209,11 @@ def fit(
     """Train `model` in place with early stopping and leave it at its best epoch's weights.
 
     Where `state` is what a killed fit left behind, only the missing epochs are run.
+
+    Raises
+    ------
+    PipelineError
+        If training diverges in the first epoch: the phase would quietly count for nothing.
     """
     settings = params.initial if phase == "initial" else params.fine_tune
     stopping = ResumableEarlyStopping(
@@ -236,7 +249,13 @@ def fit(
             callbacks=[stopping, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
             verbose=0,
         )
-    return Phase(phase, pd.DataFrame(stopping.history), stopping.best_epoch)
+    trained = Phase(phase, pd.DataFrame(stopping.history), stopping.best_epoch)
+    if not math.isfinite(trained.best_epoch[params.early_stopping.monitor]):
+        raise PipelineError(
+            f"{params.early_stopping.monitor} is not a number in any epoch of the phase {phase}: "
+            f"training diverged; lower {phase}.learning_rate, {settings.learning_rate:g} now."
+        )
+    return trained
 
 
 def schedule_learning_rate(

@@ -75,7 +75,7 @@ def write_model(
             "calibration": {
                 "temperature": 1.0,
                 "threshold": 0.5,
-                "test": {"ece_before": 0.2, "ece_after": 0.1},
+                "test": {"ece_before": 0.2, "ece_after": 0.1, "sure": 2, "sure_and_right": 2},
             },
         },
     )

@@ -71,6 +71,20 @@ def test_two_classes_of_one_photo_each_are_enough(tmp_path: Path) -> None:
     assert class_folders(root, "it") == [root / "glass", root / "paper"]
 
 
+def test_folders_of_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
+    members = {f"set/{split}/{label}/1.jpg": b"" for split in ("Train", "test") for label in "ab"}
+
+    with pytest.raises(PipelineError, match="cut into Train, test, each with class folders"):
+        class_files(laid_out(tmp_path / "it", members), "it")
+
+
+@pytest.mark.parametrize("name", ["test/1.jpg", "glass/old/1.jpg"])
+def test_a_class_may_be_called_like_a_split(name: str, tmp_path: Path) -> None:
+    root = laid_out(tmp_path / "it", {"train/old/1.jpg": b"one", name: b"two"})
+
+    assert set(class_files(root, "it")) == {"train/old/1.jpg", name}
+
+
 def test_photos_without_class_folders_are_refused(tmp_path: Path) -> None:
     root = laid_out(tmp_path / "it", {"1.jpg": b"one", "__MACOSX/1.jpg": b"mac"})
 

@@ -25,14 +25,16 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1]),
 )
 tf.config.experimental.enable_op_determinism()
-print(use_all_devices("CPU"))
+photos = int(sys.argv[3])
+print(use_all_devices(photos % 16, "CPU"))
 keras.utils.set_random_seed(1)
 head = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
 random = np.random.default_rng(0)
 arrays = random.normal(size=(70, 2, 5)).astype(np.float32)
 targets = np.eye(3, dtype=np.float32)[random.integers(3, size=70)]
 rows = np.arange(70)
-train = PhotoBatches(arrays, rows[:50], targets[:50], 16, np.linspace(0.5, 2, 50), seed=1)
+counts = np.linspace(0.5, 2, photos)
+train = PhotoBatches(arrays, rows[:photos], targets[:photos], 16, counts, seed=1)
 val = PhotoBatches(arrays, rows[50:], targets[50:], 16)
 phase = fit(head, train, val, "initial", load_params())
 print(len(phase.history))
@@ -40,11 +42,11 @@ np.save(sys.argv[2], np.concatenate([weights.ravel() for weights in head.get_wei
 """
 
 
-def train_on(devices: int, folder: Path) -> tuple[str, np.ndarray]:
+def train_on(devices: int, photos: int, folder: Path) -> tuple[str, np.ndarray]:
     """Train a small head in a process of its own; return what it said and the weights."""
     target = folder / f"{devices}.npy"
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, str(devices), str(target)],
+        [sys.executable, "-c", TRAIN, str(devices), str(target), str(photos)],
         cwd=ROOT,
         env=os.environ | {"CI": "1"},
         check=False,
@@ -57,9 +59,17 @@ def train_on(devices: int, folder: Path) -> tuple[str, np.ndarray]:
 
 @pytest.mark.slow
 def test_two_devices_train_what_one_does(tmp_path: Path) -> None:
-    said_by_one, by_one = train_on(1, tmp_path)
-    said_by_two, by_two = train_on(2, tmp_path)
+    said_by_one, by_one = train_on(1, 50, tmp_path)
+    said_by_two, by_two = train_on(2, 50, tmp_path)
 
     assert said_by_one.startswith("one CPU\n")
     assert said_by_two.startswith("2 CPUs, each with its part of every batch\n")
     np.testing.assert_allclose(by_two, by_one, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_no_device_is_left_without_a_photo_of_the_last_batch(tmp_path: Path) -> None:
+    said, weights = train_on(2, 49, tmp_path)
+
+    assert said.startswith("one CPU\n")
+    assert np.isfinite(weights).all()

@@ -141,7 +141,7 @@ def test_mirrors_are_tried_in_order(
 
     passed_over, done = capsys.readouterr().out.splitlines()
     assert "/nowhere.zip could not be fetched: there is no such file" in passed_over
-    assert f"3 files of 2 classes from {archive}, content_sha256 {sha256}" in done
+    assert f"3 files of 2 classes (glass, paper) from {archive}, content_sha256 {sha256}" in done
 
 
 def test_mirror_with_other_photos_is_passed_over(

@@ -36,6 +36,7 @@ def test_overconfident_answers_are_brought_down_to_their_accuracy() -> None:
     assert calibration["test"]["ece_before"] > 0.15
     assert calibration["test"]["ece_after"] < 0.01
     assert calibration["threshold"] == 1
+    assert calibration["test"]["sure"] == 0
 
 
 def test_threshold_is_one_of_calibrated_confidence() -> None:

@@ -129,9 +129,20 @@ def test_broken_exif_loses_nothing_but_the_rotation(monkeypatch: pytest.MonkeyPa
     def fail(image: Image.Image) -> None:
         raise struct.error("unpack requires a buffer of 2 bytes")
 
-    monkeypatch.setattr(ImageOps, "exif_transpose", fail)
+    monkeypatch.setattr(Image.Image, "getexif", fail)
 
     assert read_image(encode(gradient())).size == (40, 30)
+
+
+def test_another_broken_tag_does_not_hide_the_rotation() -> None:
+    """Pillow cannot write back a unit of 70,000, and its exif_transpose gives up on the photo."""
+    turned = struct.pack("<HHII", ORIENTATION, 3, 1, 6)
+    broken_unit = struct.pack("<HHII", 0x0128, 4, 1, 70_000)
+    tiff = struct.pack("<2sHIH", b"II", 42, 8, 2) + turned + broken_unit + bytes(4)
+
+    image = read_image(encode(gradient(40, 30), format="JPEG", exif=b"Exif\0\0" + tiff))
+
+    assert image.size == (30, 40)
 
 
 def test_animation_shows_its_first_frame() -> None:

@@ -14,6 +14,7 @@ from trashnet.metrics import (
     apply_temperature,
     choose_threshold,
     classification_metrics,
+    count_sure,
     expected_calibration_error,
     fit_temperature,
     holm,
@@ -229,6 +230,24 @@ def test_threshold_is_the_lowest_that_will_do() -> None:
     threshold = choose_threshold(labels, probabilities, CLASSES)
 
     assert threshold == pytest.approx(0.7, abs=2e-6)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.4, 0.5, 0.6, 0.7, 0.9]), st.booleans()), min_size=1))
+def test_no_lower_confidence_than_the_threshold_would_do(answers: list[tuple[float, bool]]) -> None:
+    confidence, right = np.array([sure for sure, _ in answers]), np.array([r for _, r in answers])
+    probabilities = np.stack([confidence, *[(1 - confidence) / 2] * 2], axis=1)
+    labels = np.where(right, "glass", "paper").tolist()
+    enough = [value for value in set(confidence) if right[confidence >= value].mean() >= SURE]
+    lowest = min(enough, default=1.0)
+
+    threshold = choose_threshold(labels, probabilities, CLASSES)
+
+    assert threshold == (0 if right.mean() >= SURE else pytest.approx(lowest, abs=2e-6))
+
+
+def test_sure_answers_and_the_right_ones_among_them_are_counted() -> None:
+    assert count_sure(LABELS, PROBABILITIES, CLASSES, 0.5) == (4, 2)
+    assert count_sure(LABELS, PROBABILITIES, CLASSES, 0.51) == (0, 0)
 
 
 def test_answers_from_the_threshold_on_are_sure() -> None:

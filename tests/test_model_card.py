@@ -37,7 +37,7 @@ def subject(rivals: int = 6) -> Subject:
     ).to_numpy()
     files = [Path(f"data/images/{photo}.jpg") for photo in range(10)]
     scores = classification_metrics(LABELS, probabilities, CLASSES)
-    calibration = {"ece_before": 0.1234, "ece_after": 0.0567}
+    calibration = {"ece_before": 0.1234, "ece_after": 0.0567, "sure": 8, "sure_and_right": 5}
     metrics: dict[str, Any] = {
         "test": scores,
         "val": scores | {"accuracy": 0.777},
@@ -80,7 +80,7 @@ def test_confusions_are_counted_the_most_frequent_first() -> None:
     ]
 
 
-def test_unsure_answers_are_counted_at_the_stated_threshold() -> None:
+def test_unsure_answers_are_counted() -> None:
     assert '"not sure": on 2 of 10 test photos. Of the 8 others' in card()
     assert "right is 0.625 [" in card()
     assert "is 0.123 before that and 0.057 after it" in card()
@@ -88,7 +88,7 @@ def test_unsure_answers_are_counted_at_the_stated_threshold() -> None:
 
 def test_where_no_answer_is_sure_none_is_called_right() -> None:
     unsure = subject()
-    unsure.metrics["calibration"]["threshold"] = 1.0
+    unsure.metrics["calibration"]["test"] |= {"sure": 0, "sure_and_right": 0}
 
     said = card(of=unsure)
 

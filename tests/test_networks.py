@@ -226,6 +226,12 @@ def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
         build_backbone("MobileNetV2", IMAGE_SIZE, path)
 
 
+def test_weights_cut_short_are_refused_by_name(random_weights: Path) -> None:
+    random_weights.write_bytes(random_weights.read_bytes()[:-100])
+    with pytest.raises(PipelineError, match=r"weights\.h5 .*cut short"):
+        build_backbone("MobileNetV2", IMAGE_SIZE, random_weights)
+
+
 def gradients(tail: keras.Model, activations: tf.Tensor) -> list[np.ndarray]:
     """Return the gradient of a weighted sum of outputs, one array a trainable weight."""
     with tf.GradientTape() as tape:

@@ -177,6 +177,16 @@ def test_only_models_that_are_trained_are_exported(changed: Changed, tmp_path: P
     assert "export names MobileNetV2, which `models` does not train" in error_of(path)
 
 
+@pytest.mark.parametrize("name", ["photos-v1.2", "mine[1]", "my*", "", "a?"])
+def test_dataset_that_dvc_could_not_find_is_refused(
+    changed: Changed, tmp_path: Path, name: str
+) -> None:
+    params = YAML(typ="safe").load(COMMITTED.read_text())
+    path = changed("datasets", params["datasets"] | {name: params["datasets"]["sample"]})
+
+    assert f"datasets.{name}" in error_of(path)
+
+
 def test_an_ensemble_joins_models_that_are_trained(changed: Changed) -> None:
     params = load_params(changed("ensembles", {"Pair": ["MobileNet", "MobileNetV2"]}))
     assert params.compared == [*params.models, "Pair"]

@@ -28,6 +28,8 @@ from trashnet.errors import PipelineError
 REPOSITORY = Path(__file__).parents[1]
 TRASHNET = REPOSITORY.parent / "shared/trashnet"
 
+NO_COPIES = pd.DataFrame({"path": [], "sha256": []}, dtype="str")
+
 Configure = Callable[..., None]
 WriteLists = Callable[..., str]
 
@@ -221,7 +223,7 @@ def test_lists_decide_by_file_name(write_lists: WriteLists) -> None:
     photos = photos_in([["glass"], ["glass"], ["paper"]])
     url = write_lists(train=["0-0.jpg 1"], val=["2-0.jpg 2"], test=["1-0.jpg 1"])
 
-    splits = split_by_lists(photos, url).set_index("path")
+    splits = split_by_lists(photos, NO_COPIES, url).set_index("path")
 
     assert splits["split"].to_dict() == {
         "glass/0-0.jpg": "train",
@@ -233,16 +235,46 @@ def test_lists_decide_by_file_name(write_lists: WriteLists) -> None:
 def test_photo_in_no_list_is_dropped_and_told(write_lists: WriteLists) -> None:
     url = write_lists(train=["0-0.jpg 1"])
 
-    splits = split_by_lists(photos_in([["glass"], ["glass"]]), url)
+    splits = split_by_lists(photos_in([["glass"], ["glass"]]), NO_COPIES, url)
 
     assert splits["split"].tolist() == ["train", "dropped"]
     assert splits["reason"].tolist() == ["", "In none of the three lists."]
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({"test": ["copy.jpg 1"]}, "test"),
+        ({"train": ["0-0.jpg 1"], "test": ["copy.jpg 1"]}, "test"),
+        ({"val": ["0-0.jpg 1"], "train": ["copy.jpg 1"]}, "val"),
+        ({"test": ["0-0.jpg 1"]}, "test"),
+    ],
+)
+def test_photo_answers_to_the_names_of_its_copies(
+    lines: dict[str, list[str]], expected: str, write_lists: WriteLists
+) -> None:
+    photos = photos_in([["glass"]])
+    copies = photos[["path", "sha256"]].assign(path="glass/copy.jpg").set_index(pd.Index([1]))
+
+    splits = split_by_lists(photos, copies, write_lists(**lines))
+
+    assert splits["path"].tolist() == ["glass/0-0.jpg"]
+    assert splits["split"].tolist() == [expected]
+
+
+def test_copies_of_one_name_are_one_photo_to_the_lists(write_lists: WriteLists) -> None:
+    photos = pd.DataFrame([photo("glass/a/1.jpg", group="glass/a/1.jpg")])
+    copies = photos[["path", "sha256"]].assign(path="glass/b/1.jpg").set_index(pd.Index([1]))
+
+    splits = split_by_lists(photos, copies, write_lists(val=["1.jpg 1"]))
+
+    assert splits["split"].tolist() == ["val"]
+
+
 def test_listed_name_without_a_photo_does_no_harm(write_lists: WriteLists) -> None:
     url = write_lists(train=["0-0.jpg 1", "left-out.jpg 2"])
 
-    assert split_by_lists(photos_in([["glass"]]), url)["split"].tolist() == ["train"]
+    assert split_by_lists(photos_in([["glass"]]), NO_COPIES, url)["split"].tolist() == ["train"]
 
 
 def test_lists_may_have_names_with_spaces_blank_lines_and_windows_ends(
@@ -251,7 +283,7 @@ def test_lists_may_have_names_with_spaces_blank_lines_and_windows_ends(
     photos = pd.DataFrame([photo("glass/my jar.jpg", group="glass/my jar.jpg")])
     url = write_lists(val=["", "my jar.jpg 1\r", "  "])
 
-    assert split_by_lists(photos, url)["split"].tolist() == ["val"]
+    assert split_by_lists(photos, NO_COPIES, url)["split"].tolist() == ["val"]
 
 
 def test_corrected_label_does_not_contradict_the_lists(write_lists: WriteLists) -> None:
@@ -259,7 +291,7 @@ def test_corrected_label_does_not_contradict_the_lists(write_lists: WriteLists) 
     photos.loc[0, "label"] = "paper"
     url = write_lists(train=["0-0.jpg 1", "1-0.jpg 1", "2-0.jpg 2"])
 
-    assert set(split_by_lists(photos, url)["split"]) == {"train"}
+    assert set(split_by_lists(photos, NO_COPIES, url)["split"]) == {"train"}
 
 
 @pytest.mark.parametrize(
@@ -275,14 +307,14 @@ def test_faulty_lists_are_refused(lines: list[str], message: str, write_lists: W
     url = write_lists(train=lines)
 
     with pytest.raises(PipelineError, match=message):
-        split_by_lists(photos_in([["glass"], ["paper"], ["glass"]]), url)
+        split_by_lists(photos_in([["glass"], ["paper"], ["glass"]]), NO_COPIES, url)
 
 
 def test_name_in_two_lists_is_refused(write_lists: WriteLists) -> None:
     url = write_lists(train=["0-0.jpg 1"], test=["0-0.jpg 1"])
 
     with pytest.raises(PipelineError, match=r"0-0\.jpg twice \(in train and test\)"):
-        split_by_lists(photos_in([["glass"]]), url)
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
 
 
 def test_listed_name_that_two_photos_have_is_refused(write_lists: WriteLists) -> None:
@@ -290,7 +322,7 @@ def test_listed_name_that_two_photos_have_is_refused(write_lists: WriteLists) ->
     url = write_lists(train=["1.jpg 1"])
 
     with pytest.raises(PipelineError, match=r"glass/1\.jpg and paper/1\.jpg"):
-        split_by_lists(photos, url)
+        split_by_lists(photos, NO_COPIES, url)
 
 
 def test_missing_list_is_named(write_lists: WriteLists) -> None:
@@ -298,7 +330,7 @@ def test_missing_list_is_named(write_lists: WriteLists) -> None:
     Path(url, "one-indexed_val.txt").unlink()
 
     with pytest.raises(PipelineError, match=r"has 0 files that end in _val\.txt.*split\.files"):
-        split_by_lists(photos_in([["glass"]]), url)
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
 
 
 def test_list_that_is_no_text_is_refused(write_lists: WriteLists) -> None:
@@ -306,12 +338,12 @@ def test_list_that_is_no_text_is_refused(write_lists: WriteLists) -> None:
     Path(url, "one-indexed_val.txt").write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(PipelineError, match=r"_val\.txt is not UTF-8"):
-        split_by_lists(photos_in([["glass"]]), url)
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
 
 
 def test_missing_folder_names_the_parameter(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"split\.files"):
-        split_by_lists(photos_in([["glass"]]), str(tmp_path / "nowhere"))
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -548,9 +580,11 @@ def trashnet_splits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.Dat
 
 
 def test_trashnet_lists_name_every_photo_that_has_one_label(trashnet_splits: pd.DataFrame) -> None:
-    listed = split_by_lists(trashnet_splits, str(TRASHNET))["split"].value_counts()
+    photos = trashnet_splits.assign(sha256=trashnet_splits["path"])
 
-    assert listed.to_dict() == {"train": 1764, "test": 430, "val": 327}
+    splits = split_by_lists(photos, NO_COPIES, str(TRASHNET))
+
+    assert splits["split"].value_counts().to_dict() == {"train": 1764, "test": 430, "val": 327}
 
 
 def test_trashnet_twins_are_dropped_from_training_only(trashnet_splits: pd.DataFrame) -> None:

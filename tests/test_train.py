@@ -19,11 +19,13 @@ from stages.train import (
     fit,
     make_optimizer,
     schedule_learning_rate,
+    smallest_batch,
     train_and_val_batches,
     write_history,
 )
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head
+from trashnet.errors import PipelineError
 from trashnet.features import WEIGHTS, features_folder
 from trashnet.moments import PHOTOS_A_BLOCK, mean_and_variance
 from trashnet.params import Params, load_params
@@ -54,6 +56,17 @@ def batches_of(
         PhotoBatches(arrays, train, targets[train], 10, seed=seed),
         PhotoBatches(arrays, val, targets[val], 10),
     )
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "expected"), [(64, 33, 1), (39, 64, 7), (64, 32, 32), (5, 8, 5)]
+)
+def test_smallest_batch_is_the_last_of_training_or_validation(
+    train: int, val: int, expected: int
+) -> None:
+    splits = pd.DataFrame({"split": ["train"] * train + ["val"] * val + ["test"] * 3})
+
+    assert smallest_batch(splits, 32) == expected
 
 
 @given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=200))
@@ -262,6 +275,16 @@ def test_fit_stops_early_and_goes_back_to_the_best_weights(
     assert len(phase.history) == phase.best + 1 + params.early_stopping.patience
     loss = model.evaluate(val.as_dataset(), verbose=0, return_dict=True)["loss"]
     assert loss == pytest.approx(phase.best_epoch["val_loss"], rel=1e-5)
+
+
+def test_training_that_diverges_is_told_with_what_to_lower(
+    separable: tuple[np.ndarray, np.ndarray],
+) -> None:
+    params = load_params()
+    fine_tune = params.fine_tune.model_copy(update={"learning_rate": 1e38})
+
+    with pytest.raises(PipelineError, match=r"diverged; lower fine_tune\.learning_rate, 1e\+38"):
+        fit(new_head(1), *batches_of(separable), "fine_tune", with_settings(fine_tune=fine_tune))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(

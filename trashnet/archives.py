@@ -29,6 +29,8 @@ CHUNK_BYTES = 2**20
 MAX_HEADER_BYTES = 2**20
 """tarfile reads the long form of a name in one piece, whatever size it claims."""
 
+SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
 _UNPACKERS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -96,9 +98,14 @@ def class_files(root: Path, source: str) -> dict[str, Path]:
     Raises
     ------
     PipelineError
-        If there are no class folders, or fewer than two.
+        If there are no class folders, or fewer than two, or folders of splits instead.
     """
     folders = class_folders(root, source)
+    if all(map(_is_split, folders)):
+        raise PipelineError(
+            f"{source} is cut into {', '.join(folder.name for folder in folders)}, each with "
+            "class folders; join them to one folder a class, because `split` cuts anew."
+        )
     files = {
         path.relative_to(folders[0].parent).as_posix(): path
         for folder in folders
@@ -165,6 +172,10 @@ def _is_hidden(name: str) -> bool:
 
 def _is_class_folder(path: Path) -> bool:
     return path.is_dir() and not _is_hidden(path.name) and any(_visible_files(path))
+
+
+def _is_split(folder: Path) -> bool:
+    return folder.name.lower() in SPLIT_FOLDERS and any(map(_is_class_folder, folder.iterdir()))
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:

@@ -13,7 +13,8 @@ class PointwiseConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Multiply each position's channels by the kernel."""
-        return keras.ops.tensordot(inputs, kernel[0, 0], axes=1)
+        # Not kernel[0, 0], whose gradient is a copy of the kernel into zeros.
+        return keras.ops.tensordot(inputs, keras.ops.reshape(kernel, kernel.shape[2:]), axes=1)
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):

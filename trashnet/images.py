@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from trashnet.errors import PipelineError
 
@@ -27,6 +27,18 @@ Loaded = TypeVar("Loaded")
 _FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 """How a scan of one to four components begins (ITU-T T.81, B.2.3)."""
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a photo upright, by its EXIF orientation (CIPA DC-008, tag 274); 1 is upright."""
 
 
 class ImageError(PipelineError):
@@ -164,7 +176,7 @@ def map_ahead(
     An exception of `load` is raised when its batch is due.
     """
     # Threads are enough: Pillow decodes and resizes without holding the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         in_work: deque[Iterator[Loaded]] = deque()
         for start in range(0, len(sources), batch_size):
             in_work.append(pool.map(load, sources[start : start + batch_size]))
@@ -175,10 +187,12 @@ def map_ahead(
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    # Pillow's exif_transpose writes all other tags anew and fails where one of them is broken.
     try:
-        return ImageOps.exif_transpose(image)
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # broken EXIF data hides how the camera was held, but the photo is there
         return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -188,7 +202,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         grey[np.asarray(image) == image.info.get("transparency", -1)] = 255
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     layer = image.convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
     return Image.alpha_composite(white, layer).convert("RGB")

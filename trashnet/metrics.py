@@ -219,10 +219,29 @@ def choose_threshold(
     correct = probabilities.argmax(axis=1) == _columns(labels, class_names)
     if correct.mean() >= SURE:
         return 0.0
-    candidates = np.unique(confidence)
-    enough = [value for value in candidates if correct[confidence >= value].mean() >= SURE]
+    candidates, photos = np.unique(confidence, return_counts=True)
+    right = np.bincount(np.searchsorted(candidates, confidence), weights=correct)
+    share_from = right[::-1].cumsum()[::-1] / photos[::-1].cumsum()[::-1]
+    enough = candidates[share_from >= SURE]
     # Rounded down, so that the photo at the threshold stays above.
-    return float(np.floor(enough[0] * 10**DECIMALS) / 10**DECIMALS) if enough else 1.0
+    return float(np.floor(enough[0] * 10**DECIMALS) / 10**DECIMALS) if enough.size else 1.0
+
+
+def count_sure(
+    labels: Sequence[str], probabilities: np.ndarray, class_names: Sequence[str], threshold: float
+) -> tuple[int, int]:
+    """Return how many answers reach the threshold, and how many of these are right.
+
+    Parameters
+    ----------
+    labels, probabilities, class_names
+        As for `classification_metrics`; calibrated.
+    threshold : float
+        From `choose_threshold`.
+    """
+    sure = probabilities.max(axis=1) >= threshold
+    right = probabilities.argmax(axis=1) == _columns(labels, class_names)
+    return int(sure.sum()), int((sure & right).sum())
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:

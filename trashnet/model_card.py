@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from trashnet.dataset import MANIFEST, SPLIT_NAMES, SPLITS
-from trashnet.metrics import apply_temperature, wilson_interval
+from trashnet.metrics import wilson_interval
 from trashnet.params import Dataset, Params
 
 CONFUSIONS_SHOWN = 8
@@ -172,11 +171,7 @@ def _scores(subject: Subject) -> list[str]:
 
 def _confidence(subject: Subject) -> list[str]:
     calibration = subject.metrics["calibration"]
-    predictions = subject.predictions
-    probabilities = predictions.filter(regex="^p_").to_numpy()
-    calibrated = apply_temperature(probabilities, calibration["temperature"])
-    sure = calibrated.max(axis=1) >= calibration["threshold"]
-    right = (predictions["label"] == predictions["predicted"]).to_numpy()
+    photos, sure = len(subject.predictions), calibration["test"]["sure"]
     return [
         "## How far to trust its probabilities",
         "",
@@ -187,15 +182,15 @@ def _confidence(subject: Subject) -> list[str]:
         f"{calibration['test']['ece_after']:.3f} after it.",
         "",
         f"Below the probability {calibration['threshold']:.3f}, chosen on validation, the app says "
-        f'"not sure": on {(~sure).sum()} of {len(sure)} test photos.' + _of_the_others(right[sure]),
+        f'"not sure": on {photos - sure} of {photos} test photos.'
+        + _of_the_others(sure, calibration["test"]["sure_and_right"]),
     ]
 
 
-def _of_the_others(right: np.ndarray) -> str:
-    if not right.size:
+def _of_the_others(sure: int, right: int) -> str:
+    if not sure:
         return ""
-    share = _share(int(right.sum()), right.size)
-    return f" Of the {right.size} others the share that is right is {share}."
+    return f" Of the {sure} others the share that is right is {_share(right, sure)}."
 
 
 def _confusions(predictions: pd.DataFrame) -> list[str]:

@@ -71,6 +71,8 @@ Backbone = Annotated[str, AfterValidator(_known_backbone)]
 Models = Annotated[list[Backbone], AfterValidator(_no_repeats)]
 
 
+DatasetName = Annotated[str, Field(pattern=r"^[^.\[\]*?]+$")]
+"""DVC takes a dot or bracket in a parameter's name for a level below it, a star for any name."""
 EnsembleName = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
@@ -183,7 +185,7 @@ class Params(Section):
     """The whole of params.yaml; each key is explained there."""
 
     dataset: str
-    datasets: Annotated[dict[str, Dataset], Field(min_length=1)]
+    datasets: Annotated[dict[DatasetName, Dataset], Field(min_length=1)]
     prepare: Prepare
     split: Split
     augment: Augment

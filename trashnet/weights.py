@@ -54,13 +54,14 @@ def random_weights_seed(path: Path) -> int | None:
     Raises
     ------
     PipelineError
-        If the file is not HDF5.
+        If the file is not HDF5, or cut short.
     """
-    if not h5py.is_hdf5(path):
+    try:
+        with h5py.File(path, "r") as file:
+            seed = file.attrs.get("random_weights_seed")
+    except OSError:
         raise PipelineError(
-            f"{path} is not an HDF5 weights file; point datasets.<name>.pretrained at a folder "
-            "or URL with Keras's <Model>.weights.h5 files."
-        )
-    with h5py.File(path, "r") as file:
-        seed = file.attrs.get("random_weights_seed")
+            f"{path} is not an HDF5 weights file, or is cut short; point "
+            "datasets.<name>.pretrained at a folder or URL with Keras's <Model>.weights.h5 files."
+        ) from None
     return None if seed is None else int(seed)
