@@ -96,7 +96,7 @@ def pair_photos(
     Raises
     ------
     PipelineError
-        If they were tested on different photos.
+        If they were tested on different photos, or on one more than once.
     """
     pairs: dict[Pair, pd.DataFrame] = {}
     for model in sorted({*of_setting["model"]} & {*of_baseline["model"]}):
@@ -104,6 +104,11 @@ def pair_photos(
             folds[folds["model"] == model].set_index(["path", "label"])
             for folds in (of_setting, of_baseline)
         )
+        if mine.index.has_duplicates or other.index.has_duplicates:
+            raise PipelineError(
+                f"{setting} or the baseline tested a photo of {model} more than once, so its runs "
+                "are no folds of one cross-validation; compare seeds with ./study."
+            )
         if not mine.index.sort_values().equals(other.index.sort_values()):
             raise PipelineError(
                 f"{setting} and the baseline tested {model} on different photos; run the same "

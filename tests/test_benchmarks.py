@@ -267,6 +267,13 @@ def test_folds_of_other_photos_are_refused() -> None:
         pair_photos("adam", baseline.iloc[:3], baseline)
 
 
+def test_seeds_are_not_taken_for_folds() -> None:
+    twice = pd.concat([folds_of(MobileNet=[True] * 4)] * 2)
+
+    with pytest.raises(PipelineError, match=r"photo of MobileNet more than once.*\./study"):
+        pair_photos("adam", twice, twice)
+
+
 def test_folds_tell_accuracy_and_photos_gained_and_lost() -> None:
     baseline = folds_of(MobileNet=[True, False, True, False])
     setting = folds_of(MobileNet=[True, True, False, True])

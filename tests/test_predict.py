@@ -160,6 +160,26 @@ def test_a_name_too_long_for_the_system_is_told_like_any_other(
     assert captured.err.startswith(f"trashnet: {name} cannot be read (File name too long)")
 
 
+def test_photo_in_a_folder_that_cannot_be_read_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos/more/gone.jpg").symlink_to("nowhere.jpg")
+
+    assert main(["predict", "photos/more"]) == 1
+
+    captured = capsys.readouterr()
+    assert captured.out.startswith("photos/more/c.jpeg")
+    assert captured.err.startswith("trashnet: photos/more/gone.jpg cannot be read")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_folder_that_cannot_be_read_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos/locked").mkdir(mode=0)
+
+    assert main(["predict", "photos"]) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith("trashnet: photos/locked cannot be read (Permission denied)")
+
+
 def test_what_is_no_file_in_a_folder_is_passed_over() -> None:
     """A pipe would be waited for, for ever."""
     os.mkfifo("photos/more/pipe.jpg")

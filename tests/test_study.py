@@ -13,13 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trashnet.errors import PipelineError
-from trashnet.study.experiments import find_experiments, rarest_class, run_grid
+from trashnet.study.experiments import find_experiments, rarest_class, reason_of, run_grid
 from trashnet.study.grid import Run, _hydra, baseline_of, make_grid, parse_values
+from trashnet.study.nodes import _uncommitted_changes
 from trashnet.study.report import (
     Verdict,
     collect,
+    draw,
     judge,
     recommend,
+    sentences,
     summary_table,
     tell_recommendation,
     write_report,
@@ -82,6 +85,7 @@ def commit_files(folder: Path, files: dict[str, str]) -> str:
         ("adam,adamw", ["adam", "adamw"]),
         ("[],[128],[256,128]", [[], [128], [256, 128]]),
         ("true", [True]),
+        ("../one,/two/../three", ["../one", "/two/../three"]),
     ],
 )
 def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
@@ -223,6 +227,58 @@ def test_failure_does_not_stop_the_rest(repository: Path) -> None:
     assert executed == [1, 2, 3]
 
 
+@pytest.mark.parametrize("file", ["params.yaml", "stages/train.py", "corrections/team/labels.txt"])
+def test_study_stops_where_what_it_runs_has_changed(file: str, repository: Path) -> None:
+    executed = []
+
+    def execute(run: Run, folder: Path) -> None:
+        executed.append(run.seed)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / file).open("a") as stream:
+            stream.write("more: 1\n")
+
+    with pytest.raises(PipelineError, match="changed while the study ran; change them back"):
+        run_grid(make_grid(["seed=1..3"], [], repository), repository, execute)
+
+    assert executed == [1]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("train: all bad.\nERROR: failed to run: x, exited with 1", "train: all bad."),
+        (
+            "train: trains on the CPU\nERROR: failed to run: x, exited with -9",
+            "ERROR: failed to run: x, exited with -9",
+        ),
+        (
+            "train: trains on the CPU\nValueError: odd\nERROR: failed to run: x, exited with 1",
+            "ValueError: odd; ERROR: failed to run: x, exited with 1",
+        ),
+        ("train: done\nERROR: cannot lock", "ERROR: cannot lock"),
+        ("", "no output"),
+    ],
+)
+def test_reason_of_a_failure_is_no_line_of_success(
+    output: str, reason: str, repository: Path
+) -> None:
+    assert reason_of(output, repository) == reason
+
+
+@pytest.mark.parametrize("content", [b"file,class\r\na,b\r\n", "größer\n".encode("latin-1")])
+def test_changes_reach_a_node_as_they_are(content: bytes, repository: Path, tmp_path: Path) -> None:
+    (repository / "labels.csv").write_bytes(b"file,class\r\n")
+    commit_files(repository, {})
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(repository), str(clone))
+    (repository / "labels.csv").write_bytes(content)
+
+    (tmp_path / "patch").write_bytes(_uncommitted_changes(repository))
+
+    git(clone, "apply", str(tmp_path / "patch"))
+    assert (clone / "labels.csv").read_bytes() == content
+
+
 def test_folder_in_which_dvc_fails_is_named(repository: Path, tmp_path: Path) -> None:
     folder = repository.rename(tmp_path.with_name("späces"))
     runs = make_grid(["seed=1"], [], folder)
@@ -262,7 +318,9 @@ def test_equal_settings_differ_by_chance_alone() -> None:
     assert found.p > 0.05
 
 
-def drawn_findings(gain: float, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+def drawn_findings(
+    gain: float, monkeypatch: pytest.MonkeyPatch, photos: int = 430, mean_logit: float = 3.2
+) -> list[Finding]:
     """Compare 200 pairs of settings of five seeds; `gain` is what one has in logits.
 
     Some photos are hard and some are easy for all, each training has its luck,
@@ -272,13 +330,13 @@ def drawn_findings(gain: float, monkeypatch: pytest.MonkeyPatch) -> list[Finding
 
     def right(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:
         luck = random.normal(0, 0.15, (5, 1))
-        correct: np.ndarray = random.random((5, 430)) < 1 / (1 + np.exp(-logits - luck))
+        correct: np.ndarray = random.random((5, photos)) < 1 / (1 + np.exp(-logits - luck))
         return correct
 
     findings: list[Finding] = []
-    for draw in range(200):
-        random = np.random.default_rng(draw)
-        logits = random.logistic(3.2, 2, 430)
+    for number in range(200):
+        random = np.random.default_rng(number)
+        logits = random.logistic(mean_logit, 2, photos)
         pair = right(logits + gain, random), right(logits, random)
         findings += find_all({("M", "a"): pair}).values()
     return findings
@@ -292,11 +350,16 @@ def test_equal_settings_are_called_different_at_most_at_the_stated_rate(
     assert sum(found.is_shown for found in findings) <= LEVEL * len(findings)
 
 
-def test_difference_said_to_be_visible_is_mostly_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    findings = drawn_findings(0.7, monkeypatch)
+@pytest.mark.parametrize(("photos", "mean_logit", "gain"), [(430, 3.2, 0.7), (29, 0.5, 3)])
+def test_difference_said_to_be_visible_is_mostly_found(
+    photos: int, mean_logit: float, gain: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = drawn_findings(gain, monkeypatch, photos, mean_logit)
 
     # What was planted is just above what four of five such studies are said to see.
-    visible = np.mean([smallest_visible(found.difference.standard_error, 1) for found in findings])
+    visible = np.mean(
+        [smallest_visible(found.difference.standard_error, photos, 1) for found in findings]
+    )
     planted = np.mean([found.difference.mean for found in findings])
     assert visible < planted < 1.3 * visible
     assert sum(found.is_shown for found in findings) >= POWER * len(findings)
@@ -314,7 +377,7 @@ def test_comparison_is_paired_over_photos() -> None:
 def test_a_setting_against_itself_is_no_difference(seeds: int, photos: int, draw: int) -> None:
     correct = answers(0.8, photos, seeds, draw)
 
-    assert compare(correct, correct) == (0, 0, 0, 0, 1)
+    assert tuple(compare(correct, correct)) == (0, 0, 0, 0, 1, photos)
 
 
 def test_majority_needs_more_than_half_of_the_seeds() -> None:
@@ -325,8 +388,15 @@ def test_majority_needs_more_than_half_of_the_seeds() -> None:
 
 def test_more_comparisons_blur_what_can_be_seen() -> None:
     # 1.96 + 0.84 standard errors: the textbook's sum for one comparison and a power of 80%.
-    assert smallest_visible(0.01, comparisons=1) == pytest.approx(0.028, abs=1e-4)
-    assert smallest_visible(0.01, comparisons=8) > smallest_visible(0.01, comparisons=1)
+    one = smallest_visible(0.01, photos=430, comparisons=1)
+
+    assert one == pytest.approx(0.028, abs=1e-4)
+    assert smallest_visible(0.01, photos=430, comparisons=8) > one
+
+
+@pytest.mark.parametrize(("photos", "few"), [(29, 0.36), (9, 0.9), (8, 1.0)])
+def test_few_photos_show_only_what_is_large(photos: int, few: float) -> None:
+    assert smallest_visible(0.01, photos, comparisons=8) >= few
 
 
 def commit_run(
@@ -430,7 +500,7 @@ def test_what_cannot_be_recommended_says_why(
     runs: list[tuple[str, int, float]], reason: str
 ) -> None:
     results = validated(*runs)
-    verdict = Verdict("MobileNet", {}, {}, recommend(results, "base"))
+    verdict = Verdict("MobileNet", {}, {}, {}, recommend(results, "base"))
 
     assert reason in tell_recommendation(verdict, results, "base")
 
@@ -467,8 +537,35 @@ def test_other_test_photos_are_not_compared(
     commit_run(repository, runs[0], {"MobileNet": np.ones(100, bool)}, val=0.9)
     results = collect(runs, find_experiments(repository), repository)
 
-    with pytest.raises(PipelineError, match="other photos"):
-        judge(results[results["model"] == "MobileNet"], {"alpha": 0.2}, "trash", repository)
+    of_mobilenet, _ = judge(results, {"alpha": 0.2}, "trash", repository)
+
+    assert "other photos" in of_mobilenet.unjudged["alpha=1"]
+
+
+def test_one_setting_that_cannot_be_judged_costs_the_others_nothing(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    repository, _, results = finished
+    of_model = results[results["model"] == "MobileNet"]
+    baseline = of_model["setting"] == "alpha=0.2"
+    first_seed = of_model["seed"] == 1
+    other_seeds = of_model[baseline & ~first_seed].assign(setting="alpha=0")
+    kept = pd.concat([of_model[~baseline | first_seed], other_seeds])
+
+    (verdict,) = judge(kept, {"alpha": 0.2}, "trash", repository)
+
+    assert set(verdict.accuracy) == {"alpha=1"}
+    said = sentences(verdict, kept, "alpha=0.2", "trash", 1)
+    assert "No verdict on alpha=0: alpha=0 and alpha=0.2 have no finished seed in common." in said
+
+
+def test_names_that_look_like_formulas_are_drawn(
+    finished: tuple[Path, list[Run], pd.DataFrame],
+) -> None:
+    _, _, results = finished
+    odd = results.rename(columns={"recall_trash": "recall_$_$"}).assign(setting="optimizer=$_$")
+
+    assert draw(odd, "$_$").startswith(b"\x89PNG")
 
 
 def test_report_is_whole_and_opens_offline(

@@ -1,6 +1,7 @@
 """A trained model's answers on photos that are not in the dataset."""
 
 import json
+import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -96,14 +97,20 @@ def answer(
 
 
 def _photos_in(folder: Path) -> list[Path]:
-    photos = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PHOTO_SUFFIXES
-        and stat.S_ISREG(_mode(path))
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    return photos or [folder]
+    unreadable: list[Path] = []
+    photos = []
+    for place, folders, names in os.walk(
+        folder, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        photos += [
+            Path(place, name)
+            for name in names
+            if Path(name).suffix.lower() in PHOTO_SUFFIXES
+            and not name.startswith(".")
+            and (stat.S_ISREG(_mode(Path(place, name))) or not _mode(Path(place, name)))
+        ]
+    return sorted(photos + unreadable) or [folder]
 
 
 def _mode(path: Path) -> int:
@@ -115,7 +122,7 @@ def _mode(path: Path) -> int:
 
 
 def _load_or_explain(path: Path, image_size: Sequence[int]) -> np.ndarray | str:
-    if stat.S_ISDIR(_mode(path)):
+    if stat.S_ISDIR(_mode(path)) and os.access(path, os.R_OK | os.X_OK):
         return f"{path} holds no .jpg, .jpeg or .png file; name a folder that does."
     try:
         return load_pixels(path, image_size)

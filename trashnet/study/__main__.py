@@ -58,12 +58,12 @@ def study(
 ) -> int:
     """Run what is missing of the grid, then report on all of it."""
     runs = make_grid(arguments, fixed)
+    baseline = baseline_of(runs)
     failed = run_grid(runs, address=address)
     commits = find_experiments()
     results = collect(runs, commits)
     if results.empty:
         raise PipelineError("no run finished, so there is nothing to report.")
-    baseline = baseline_of(runs)
     target = Path("reports", name or "-".join(["study", *runs[0].setting]))
     rarest = rarest_class(results)
     verdicts = judge(results, baseline, rarest)

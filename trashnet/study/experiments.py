@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pandas as pd
 
 from trashnet.errors import PipelineError
 from trashnet.progress import progress_bar
-from trashnet.study.grid import Run
+from trashnet.study.grid import Run, hash_workspace
 
 EXPERIMENTS = "refs/exps"
+SECONDS_TO_STOP = 30
 
 
 def run_grid(
@@ -45,7 +47,8 @@ def run_grid(
     Raises
     ------
     PipelineError
-        If there is something to run and DVC cannot run it in this folder.
+        If there is something to run and DVC cannot run it in this folder, or
+        if the parameters or the code change meanwhile.
     """
     finished = find_experiments(folder)
     waiting = [run for run in runs if run.name not in finished]
@@ -68,7 +71,15 @@ def run_grid(
 
             run_on_nodes(address, waiting, folder, note)
             return failed
+        workspace = hash_workspace(folder)
         for run in waiting:
+            # DVC runs what stands here now, and the names say what stood here at the start.
+            if hash_workspace(folder) != workspace:
+                raise PipelineError(
+                    "params.yaml, the code or corrections/ changed while the study ran; change "
+                    "them back (git checkout params.yaml) and run the same command to go on, or "
+                    "run it with the changes to start anew."
+                )
             bar.set_postfix_str(run.name.rpartition("-")[0])
             note(run, (execute or run_experiment)(run, folder))
     return failed
@@ -93,29 +104,53 @@ def check_folder(folder: Path) -> None:
 def run_experiment(run: Run, folder: Path) -> str | None:
     """Run one experiment in a copy of the repository; return why it failed, or None.
 
-    The copy (``dvc exp run --temp``) leaves the workspace as it is, so a study
-    that is stopped has nothing to clean up, and a person can work on beside it.
+    The copy (``dvc exp run --temp``) leaves the workspace as it is.
+
+    Raises
+    ------
+    PipelineError
+        If it is stopped in the moment in which DVC makes the copy out of the
+        workspace, and DVC leaves that changed.
     """
+    branch = git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip()
     overrides = [part for override in run.overrides for part in ("-S", override)]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", run.name, *overrides]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return None if done.returncode == 0 else reason_of(done.stdout, folder)
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as dvc:
+        try:
+            output, _ = dvc.communicate()
+        except KeyboardInterrupt:
+            # Ctrl-C reached DVC, too: it ends its stage and removes its copy.
+            with suppress(subprocess.TimeoutExpired):
+                dvc.communicate(timeout=SECONDS_TO_STOP)
+            dvc.kill()
+            if git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip() != branch:
+                raise PipelineError(
+                    f"DVC was stopped while it copied the workspace and left HEAD detached; run "
+                    f"`git checkout --force {branch}`, and `git stash pop` if `git stash list` "
+                    "names changes of yours."
+                ) from None
+            raise
+    return None if dvc.returncode == 0 else reason_of(output, folder)
 
 
 def reason_of(output: str, folder: Path) -> str:
-    """Return the line of DVC's output that says why a run failed, a stage's own if it can be."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    said = [line for line in lines if line.partition(":")[0] in _stage_names(folder)]
-    return (said or [line for line in lines if line.startswith("ERROR")] or lines or ["no output"])[
-        -1
-    ]
+    """Return the lines of DVC's output that say why a run failed: a stage's sentence, if it can be.
+
+    A stage that refuses ends with status 1 after its sentence; what it said
+    before it crashed or was killed is no reason.
+    """
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
+    errors = [number for number, line in enumerate(lines) if line.startswith("ERROR")]
+    if not errors:
+        return lines[-1]
+    before, error = lines[max(errors[0] - 1, 0)], lines[errors[0]]
+    if "failed to run" not in error:
+        return error
+    if before.partition(":")[0] not in _stage_names(folder):
+        return f"{before}; {error}"
+    return before if error.endswith("exited with 1") else error
 
 
 def find_experiments(folder: Path = Path()) -> dict[str, str]:

@@ -17,7 +17,7 @@ from trashnet.errors import PipelineError
 from trashnet.params import PARAMS_FILE
 
 SEED = "seed"
-CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/*.csv")
+CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/**/*")
 """What decides a run's outcome beside the parameters: the graph, its code, mended labels."""
 
 Setting = dict[str, Any]
@@ -63,7 +63,8 @@ def parse_values(text: str) -> list[Any]:
     """
     values: list[Any] = []
     for part in re.split(r",(?![^\[]*\])", text):
-        values += _range(part) if ".." in part else [_scalar(part)]
+        # Two points stand in paths, too, and no path is a number.
+        values += _range(part) if ".." in part and "/" not in part else [_scalar(part)]
     if any(value in values[:position] for position, value in enumerate(values)):
         raise PipelineError(f"The list {text} names a value twice; name each once.")
     return values
@@ -170,10 +171,16 @@ def hash_code(folder: Path) -> str:
     """Hash the files that `CODE` names."""
     digest = hashlib.sha256()
     for pattern in CODE:
-        for file in sorted(folder.glob(pattern)):
+        for file in sorted(path for path in folder.glob(pattern) if path.is_file()):
             digest.update(f"{file.relative_to(folder)}\0".encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def hash_workspace(folder: Path = Path()) -> str:
+    """Hash what runs start from: params.yaml and the files that `CODE` names."""
+    params = json.dumps(read_params(folder / PARAMS_FILE), sort_keys=True, default=str)
+    return hashlib.sha256(f"{params} {hash_code(folder)}".encode()).hexdigest()
 
 
 def describe(setting: Setting) -> str:

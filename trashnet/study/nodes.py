@@ -26,7 +26,7 @@ class Repository(NamedTuple):
         Of the commit that is checked out here, with its history.
     commit : str
         Its hash.
-    changes : str
+    changes : bytes
         A patch with what is not committed yet.
     has_remote : bool
         Results travel through DVC's default remote; else through `cache`.
@@ -38,7 +38,7 @@ class Repository(NamedTuple):
 
     bundle: bytes
     commit: str
-    changes: str
+    changes: bytes
     has_remote: bool
     cache: str
     probe: str
@@ -125,7 +125,7 @@ def describe_repository(folder: Path) -> Iterator[Repository]:
             yield Repository(
                 bundle=bundle.read_bytes(),
                 commit=git(folder, "rev-parse", "HEAD").strip(),
-                changes=git(folder, "diff", "--binary", "HEAD"),
+                changes=_uncommitted_changes(folder),
                 has_remote=bool(_dvc(folder, "config", "core.remote", check=False).strip()),
                 cache=str(cache),
                 probe=str(probe),
@@ -173,11 +173,18 @@ def clone(repository: Repository, scratch: Path, folder: Path) -> None:
         git(folder, "config", key, value)
     if repository.changes:
         patch = scratch / "changes"
-        patch.write_text(repository.changes, encoding="utf-8", newline="")
+        patch.write_bytes(repository.changes)
         git(folder, "apply", "--whitespace=nowarn", str(patch))
     # With a remote each node keeps a cache of its own, from which its next run takes features.
     own = Path(tempfile.gettempdir(), f"study-cache-{repository.commit[:12]}")
     _dvc(folder, "cache", "dir", "--local", str(own) if repository.has_remote else repository.cache)
+
+
+def _uncommitted_changes(folder: Path) -> bytes:
+    # In bytes, because lines may end as on Windows, and whatever a person's git shows otherwise.
+    plain = ("--no-ext-diff", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
+    command = ["git", "diff", "--binary", *plain, "HEAD"]
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout
 
 
 def _dvc(folder: Path, *arguments: str, check: bool = True) -> str:

@@ -5,7 +5,7 @@ import html
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,9 @@ img { max-width: 100%; }
 """
 
 
+Said = TypeVar("Said")
+
+
 class Verdict(NamedTuple):
     """What a study says of one model.
 
@@ -43,6 +46,8 @@ class Verdict(NamedTuple):
         What was found against the baseline by setting (as `describe` names it).
     rarest_recall : dict
         The same for the test photos of the rarest class alone.
+    unjudged : dict
+        Why a setting could not be held against the baseline on test.
     recommended : str or None
         The setting with the highest mean validation accuracy; the baseline
         where it is among the highest; None where settings were validated on
@@ -52,6 +57,7 @@ class Verdict(NamedTuple):
     model: str
     accuracy: dict[str, Finding]
     rarest_recall: dict[str, Finding]
+    unjudged: dict[str, str]
     recommended: str | None
 
 
@@ -102,12 +108,15 @@ def judge(
     base = describe(baseline)
     if base not in set(results["setting"]):
         raise PipelineError(f"The baseline {base} has no finished run; mend its failure first.")
-    tables = {
-        (str(model), setting): paired(of_model, setting, base, str(model), folder)
-        for model, of_model in results.groupby("model")
-        for setting in dict.fromkeys(of_model["setting"])
-        if setting != base and base in set(of_model["setting"])
-    }
+    tables, unjudged = {}, {}
+    for model, of_model in results.groupby("model"):
+        for setting in dict.fromkeys(of_model["setting"]):
+            if setting != base and base in set(of_model["setting"]):
+                try:
+                    pair = paired(of_model, setting, base, str(model), folder)
+                    tables[str(model), setting] = pair
+                except PipelineError as error:
+                    unjudged[str(model), setting] = str(error)
     accuracy = find_all({key: _seeds_first(*pair) for key, pair in tables.items()})
     recall = find_all(
         {
@@ -120,6 +129,7 @@ def judge(
             model=str(model),
             accuracy=_of_model(accuracy, str(model)),
             rarest_recall=_of_model(recall, str(model)),
+            unjudged=_of_model(unjudged, str(model)),
             recommended=recommend(of_model, base),
         )
         for model, of_model in results.groupby("model")
@@ -130,7 +140,7 @@ def _seeds_first(setting: pd.DataFrame, base: pd.DataFrame) -> tuple[np.ndarray,
     return setting.to_numpy().T, base.to_numpy().T
 
 
-def _of_model(findings: dict[Pair, Finding], model: str) -> dict[str, Finding]:
+def _of_model(findings: dict[Pair, Said], model: str) -> dict[str, Said]:
     return {setting: found for (of, setting), found in findings.items() if of == model}
 
 
@@ -194,6 +204,7 @@ def sentences(
     return [
         *tell_findings(verdict.accuracy, "accuracy", base, comparisons),
         *tell_findings(verdict.rarest_recall, f"recall of {rarest}", base, comparisons),
+        *(f"No verdict on {setting}: {reason}" for setting, reason in verdict.unjudged.items()),
         tell_recommendation(verdict, results, base),
     ]
 
@@ -205,8 +216,10 @@ def tell_findings(
     if not findings:
         return []
     shown = [setting for setting, found in findings.items() if found.is_shown]
-    blur = max(found.difference.standard_error for found in findings.values())
-    points = 100 * smallest_visible(blur, comparisons)
+    points = 100 * max(
+        smallest_visible(found.difference.standard_error, found.difference.photos, comparisons)
+        for found in findings.values()
+    )
     summary = (
         f"By more than chance, the {measure} of {', '.join(shown)} differs from that of {base}."
         if shown
@@ -422,6 +435,8 @@ def draw_lines(axes: Axes, results: pd.DataFrame, column: str, label: str) -> No
         # Side by side, so that one interval does not hide another.
         places = np.arange(len(settings)) + 0.08 * (shift - (len(models) - 1) / 2)
         axes.errorbar(places, means, yerr=errors, marker="o", capsize=3, label=model)
-    axes.set_xticks(range(len(settings)), settings, rotation=20 if len(settings) > 5 else 0)
-    axes.set_ylabel(f"{label}, mean and 95% interval over seeds")
+    axes.set_xticks(
+        range(len(settings)), settings, rotation=20 if len(settings) > 5 else 0, parse_math=False
+    )
+    axes.set_ylabel(f"{label}, mean and 95% interval over seeds", parse_math=False)
     axes.grid(axis="y", alpha=0.3)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 from trashnet.metrics import holm, mcnemar
 
@@ -31,6 +31,8 @@ class Difference(NamedTuple):
     p : float
         McNemar's exact test on the majority of the seeds, not yet corrected
         for the number of comparisons.
+    photos : int
+        How many were tested.
     """
 
     mean: float
@@ -38,6 +40,7 @@ class Difference(NamedTuple):
     high: float
     standard_error: float
     p: float
+    photos: int
 
 
 class Finding(NamedTuple):
@@ -93,7 +96,8 @@ def compare(correct: np.ndarray, baseline: np.ndarray, seed: int = 1) -> Differe
     means = bootstrap_means(paired, np.random.default_rng(seed))
     low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
     p = mcnemar(majority(correct), majority(baseline))
-    return Difference(float(paired.mean()), float(low), float(high), float(means.std()), p)
+    spread = float(low), float(high), float(means.std())
+    return Difference(float(paired.mean()), *spread, p, photos=paired.shape[1])
 
 
 def bootstrap_means(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -131,12 +135,30 @@ def majority(correct: np.ndarray) -> np.ndarray:
     return more_than_half
 
 
-def smallest_visible(standard_error: float, comparisons: int) -> float:
-    """Return the difference that would be seen in four of five such studies.
+def smallest_visible(standard_error: float, photos: int, comparisons: int) -> float:
+    """Return the difference that four of five such studies would show, 1 where none could.
 
-    By the normal approximation: the two-sided quantile at the level shared out
-    over the comparisons (Bonferroni), plus that of the power, in standard
-    errors (Cohen 1988, Statistical Power Analysis, chapter 2).
+    By the normal approximation it is the two-sided quantile at the level
+    shared out over the comparisons (Bonferroni), plus that of the power, in
+    standard errors (Cohen 1988, Statistical Power Analysis, chapter 2). On few
+    photos McNemar's exact test asks for more: even where all photos that differ
+    do so in one direction, it takes so many of them, and a binomial number of
+    photos to be as large as that with the power (Clopper and Pearson 1934).
+
+    Parameters
+    ----------
+    standard_error : float
+        Of a `Difference`.
+    photos : int
+        How many were tested.
+    comparisons : int
+        Among which Holm's method corrects.
     """
     quantiles = norm.ppf(1 - LEVEL / comparisons / 2) + norm.ppf(POWER)
-    return float(quantiles * standard_error)
+    # n photos in one direction have p = 2 * 0.5 ** n.
+    needed = int(np.floor(np.log2(2 * comparisons / LEVEL))) + 1
+    if needed > photos:
+        return 1.0
+    return max(
+        float(quantiles * standard_error), float(beta.ppf(POWER, needed, photos - needed + 1))
+    )
