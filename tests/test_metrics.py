@@ -57,6 +57,12 @@ def test_metrics_do_not_depend_on_the_order_of_the_classes() -> None:
     assert turned == classification_metrics(LABELS, PROBABILITIES, CLASSES)
 
 
+def test_a_class_neither_shown_nor_named_counts_as_missed() -> None:
+    metrics = classification_metrics(["glass"], np.array([[1.0, 0.0]]), ["glass", "metal"])
+
+    assert (metrics["macro_f1"], metrics["recall"]) == (0.5, {"glass": 1.0, "metal": 0.0})
+
+
 def test_one_certain_mistake_costs_a_bounded_loss() -> None:
     metrics = classification_metrics(["glass"], np.array([[0.0, 1.0, 0.0]]), CLASSES)
 
@@ -164,6 +170,12 @@ def test_foreign_files_are_no_predictions(tmp_path: Path, content: bytes, compla
         read_predictions(tmp_path / "predictions.csv")
 
 
+def test_temperature_above_one_takes_certainty_away() -> None:
+    calibrated = apply_temperature(np.array([[0.8, 0.2]]), 2)
+
+    assert calibrated == pytest.approx(np.array([[2 / 3, 1 / 3]]))  # as the roots of 4 and 1
+
+
 def answers_at(temperature: float, photos: int = 4000) -> tuple[list[str], np.ndarray]:
     """Return labels drawn from probabilities, and the probabilities sharpened by a temperature."""
     random = np.random.default_rng(0)
@@ -196,6 +208,14 @@ def test_calibration_error_worked_by_hand() -> None:
     sure = np.array([[0.99, 0.01, 0], [0.8, 0.1, 0.1]])
     error = expected_calibration_error(["glass", "paper"], sure, CLASSES)
     assert error == pytest.approx((0.01 + 0.8) / 2)
+
+
+def test_certain_answers_share_the_last_bin_of_confidence() -> None:
+    nearly_and_wholly_certain = np.array([[0.96, 0.04, 0], [1.0, 0, 0]])
+
+    error = expected_calibration_error(["glass", "paper"], nearly_and_wholly_certain, CLASSES)
+
+    assert error == pytest.approx(0.98 - 0.5)
 
 
 def test_temperature_never_changes_the_answer() -> None:
@@ -232,6 +252,15 @@ def test_threshold_is_the_lowest_that_will_do() -> None:
     assert threshold == pytest.approx(0.7, abs=2e-6)
 
 
+def test_a_share_of_exactly_what_is_asked_is_enough() -> None:
+    photos = 20
+    probabilities = np.repeat([[0.9, 0.1, 0], [0.6, 0.4, 0]], photos, axis=0)
+    wrong = round(photos * (1 - SURE))
+    labels = ["glass"] * (photos - wrong) + ["paper"] * (wrong + photos)
+
+    assert choose_threshold(labels, probabilities, CLASSES) == pytest.approx(0.9)
+
+
 @given(st.lists(st.tuples(st.sampled_from([0.4, 0.5, 0.6, 0.7, 0.9]), st.booleans()), min_size=1))
 def test_no_lower_confidence_than_the_threshold_would_do(answers: list[tuple[float, bool]]) -> None:
     confidence, right = np.array([sure for sure, _ in answers]), np.array([r for _, r in answers])
@@ -246,8 +275,11 @@ def test_no_lower_confidence_than_the_threshold_would_do(answers: list[tuple[flo
 
 
 def test_sure_answers_and_the_right_ones_among_them_are_counted() -> None:
-    assert count_sure(LABELS, PROBABILITIES, CLASSES, 0.5) == (4, 2)
-    assert count_sure(LABELS, PROBABILITIES, CLASSES, 0.51) == (0, 0)
+    probabilities = np.array([[0.9, 0.1, 0], [0.7, 0.3, 0], [0.1, 0.7, 0.2], [0.6, 0.2, 0.2]])
+
+    # At 0.7 or more: glass rightly, glass wrongly, metal rightly.
+    labels = ["glass", "paper", "metal", "glass"]
+    assert count_sure(labels, probabilities, CLASSES, 0.7) == (3, 2)
 
 
 def test_answers_from_the_threshold_on_are_sure() -> None:
