@@ -250,9 +250,10 @@ def fit(
             verbose=0,
         )
     trained = Phase(phase, pd.DataFrame(stopping.history), stopping.best_epoch)
-    if not math.isfinite(trained.best_epoch[params.early_stopping.monitor]):
+    # Not what is monitored: accuracy stays a number where the weights do not.
+    if not math.isfinite(trained.best_epoch["val_loss"]):
         raise PipelineError(
-            f"{params.early_stopping.monitor} is not a number in any epoch of the phase {phase}: "
+            f"val_loss is not a number in the best epoch of the phase {phase}: "
             f"training diverged; lower {phase}.learning_rate, {settings.learning_rate:g} now."
         )
     return trained

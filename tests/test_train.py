@@ -277,14 +277,18 @@ def test_fit_stops_early_and_goes_back_to_the_best_weights(
     assert loss == pytest.approx(phase.best_epoch["val_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
 def test_training_that_diverges_is_told_with_what_to_lower(
-    separable: tuple[np.ndarray, np.ndarray],
+    monitor: str, separable: tuple[np.ndarray, np.ndarray]
 ) -> None:
     params = load_params()
-    fine_tune = params.fine_tune.model_copy(update={"learning_rate": 1e38})
+    diverging = with_settings(
+        fine_tune=params.fine_tune.model_copy(update={"learning_rate": 1e38}),
+        early_stopping=params.early_stopping.model_copy(update={"monitor": monitor}),
+    )
 
     with pytest.raises(PipelineError, match=r"diverged; lower fine_tune\.learning_rate, 1e\+38"):
-        fit(new_head(1), *batches_of(separable), "fine_tune", with_settings(fine_tune=fine_tune))
+        fit(new_head(1), *batches_of(separable), "fine_tune", diverging)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
