@@ -1,7 +1,12 @@
 """Studies: the grid, what is run and what is not, the verdict, and the report."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +48,13 @@ alpha: 0.2
 seed: 1
 optimizer: adamw
 head: {units: [], dropout: 0.2}
+"""
+
+RUN_ONE_EXPERIMENT = """
+from pathlib import Path
+from trashnet.study.experiments import run_experiment
+from trashnet.study.grid import make_grid
+run_experiment(make_grid(["seed=1"], [], Path())[0], Path())
 """
 
 
@@ -263,6 +275,38 @@ def test_reason_of_a_failure_is_no_line_of_success(
     output: str, reason: str, repository: Path
 ) -> None:
     assert reason_of(output, repository) == reason
+
+
+def test_ctrl_c_waits_until_dvc_has_removed_its_copy(repository: Path) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=repository, check=True)
+    started = repository / "started"
+    stage = f"stages:\n  train:\n    cmd: touch {started} && sleep 300\n"
+    commit_files(repository, {"dvc.yaml": stage, ".gitignore": "started\n"})
+    study = subprocess.Popen(
+        [sys.executable, "-c", RUN_ONE_EXPERIMENT],
+        cwd=repository,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + 120
+        while not started.exists():
+            assert study.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        copies = repository / ".dvc" / "tmp" / "exps" / "standalone"
+        assert [*copies.glob("tmp*")]
+
+        # A terminal sends it to the whole group: the study, DVC and its stage.
+        os.killpg(study.pid, signal.SIGINT)
+        _, errors = study.communicate(timeout=120)
+
+        assert errors.endswith("KeyboardInterrupt\n")
+        assert not [*copies.glob("tmp*")]
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(study.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("content", [b"file,class\r\na,b\r\n", "größer\n".encode("latin-1")])
