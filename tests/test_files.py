@@ -81,14 +81,33 @@ def test_what_a_killed_run_left_of_a_file_is_not_written_on(tmp_path: Path) -> N
     assert (tmp_path / "table.csv").read_text() == "whole"
 
 
-@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+@pytest.mark.parametrize(
+    "write",
+    [
+        atomic_file,
+        atomic_folder,
+        lambda path: resumable_folder(path, "a"),
+        lambda path: scratch_folder(path, "a"),
+    ],
+    ids=["file", "folder", "resumable", "scratch"],
+)
 def test_full_disk_is_told_with_the_name_of_what_was_written(
-    write: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
+    write: Callable[[Path], AbstractContextManager[object]], tmp_path: Path
 ) -> None:
     with pytest.raises(OSError, match="No space left") as told, write(tmp_path / "it.csv"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     assert told.value.filename == str(tmp_path / "it.csv")
+
+
+def test_folder_appears_with_its_parents(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "data" / "images"):
+        pass
+    with resumable_folder(tmp_path / "cache" / "views", "a"):
+        pass
+
+    assert (tmp_path / "data/images").is_dir()
+    assert (tmp_path / "cache/views").is_dir()
 
 
 def test_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
@@ -177,6 +196,16 @@ def test_a_finished_folder_holds_what_was_written_and_nothing_else(tmp_path: Pat
 
     assert [path.name for path in tmp_path.iterdir()] == ["views"]
     assert sorted(path.name for path in (tmp_path / "views").iterdir()) == ["one", "two"]
+
+
+def test_a_finished_folder_replaces_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views/old").touch()
+
+    with resumable_folder(tmp_path / "views", "a") as unfinished:
+        (unfinished.folder / "new").touch()
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["views", "new"]
 
 
 def test_a_scratch_folder_is_removed_on_success(tmp_path: Path) -> None:

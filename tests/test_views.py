@@ -134,6 +134,36 @@ def test_shifts_stay_in_their_range() -> None:
     assert 16 <= right <= 20
 
 
+@pytest.mark.parametrize(
+    ("changes", "right", "down", "lowest", "highest"),
+    [
+        ({"rotation": 30}, 16, 0, (13.9, -8), (16, 8)),
+        ({"shear": 30}, 0, 16, (-9.2, 16), (9.2, 18.5)),
+        ({"zoom": 0.5}, 16, 0, (10.7, 0), (32, 0)),
+        ({"zoom": 0.5}, 0, 16, (0, 10.7), (0, 32)),
+    ],
+    ids=["rotation", "shear", "zoom of the width", "zoom of the height"],
+)
+def test_a_mark_goes_as_far_as_the_range_allows(
+    changes: dict[str, float],
+    right: int,
+    down: int,
+    lowest: tuple[float, float],
+    highest: tuple[float, float],
+) -> None:
+    """A mark 16 pixels from the centre: by 30 degrees it turns 8 pixels, and slides 9.2."""
+    picture = np.zeros((80, 80, 3), np.uint8)
+    picture[down + 39 : down + 41, right + 39 : right + 41] = 255
+    places = []
+    for number in range(1, 200):
+        view = make_view(picture, ranges(**changes), view_generator(1, SHA256, number))
+        y, x = ndimage.center_of_mass(view[..., 0].astype(float))
+        places.append((x - 39.5, y - 39.5))
+
+    assert np.min(places, axis=0) == pytest.approx(lowest, abs=1)
+    assert np.max(places, axis=0) == pytest.approx(highest, abs=1)
+
+
 def test_contrast_spreads_levels_about_their_mean(noise: np.ndarray) -> None:
     soft = (noise // 2 + 64).astype(np.uint8)
     view = make_view(soft, ranges(contrast=[0.5, 0.5]), view_generator(1, SHA256, 1))
