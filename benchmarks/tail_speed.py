@@ -19,14 +19,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stages.train import (
-    build_network,
-    first_activations,
-    make_optimizer,
-    train_and_val_batches,
-)
+from stages.train import build_network, make_optimizer
 from trashnet.batch_norm import let_batch_norm_learn
-from trashnet.batches import PhotoBatches
+from trashnet.batches import PhotoBatches, first_activations, train_and_val_batches
 from trashnet.classifier import build_head, join_tail_and_head
 from trashnet.dataset import class_names, read_splits
 from trashnet.fast_training import copy_for_training

@@ -33,7 +33,7 @@ import pandas as pd
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from benchmarks.stage_times import make_clone, run_dvc
-from stages.train import class_weights
+from trashnet.class_weights import class_weights
 
 MODEL = "MobileNetV2"
 IMAGE_SIZE = (224, 224)

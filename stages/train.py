@@ -3,7 +3,6 @@
 import hashlib
 import math
 import time
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,12 @@ import pandas as pd
 import tensorflow as tf
 
 from trashnet.batch_norm import let_batch_norm_learn
-from trashnet.batches import PhotoBatches
+from trashnet.batches import (
+    PhotoBatches,
+    first_activations,
+    smallest_batch,
+    train_and_val_batches,
+)
 from trashnet.classifier import (
     Classifier,
     assemble,
@@ -44,9 +48,6 @@ from trashnet.stage import log, run_model_stage
 
 STATE = Path(".training")
 """Where fits keep their state while they run: not an output, so DVC leaves it alone."""
-
-BATCHES_MEASURED = 8
-"""From how many batches of training photos batch norm's moments are measured."""
 
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -135,56 +136,6 @@ def build_network(model: str, params: Params) -> Network:
     return cut_network(model, backbone, params.fine_tune.layers_of(model))
 
 
-def smallest_batch(splits: pd.DataFrame, batch_size: int) -> int:
-    """Return the photos in the last batch of an epoch, of training or validation, which is less."""
-    counts = splits["split"].value_counts()
-    return min((int(counts[split]) - 1) % batch_size + 1 for split in ("train", "val"))
-
-
-def class_weights(labels: "pd.Series[str]", alpha: float) -> dict[str, float]:
-    """Weigh classes by how rare they are, damped by alpha.
-
-    The weight of class i is ``1 + alpha * (n / (classes * n_i) - 1)``: at 1
-    scikit-learn's ``class_weight="balanced"`` (King and Zeng 2001), at 0 all
-    photos count the same.
-
-    Parameters
-    ----------
-    labels : Series of str
-        Of the training split alone, one a photo, before views.
-    alpha : float
-        In [0, 1].
-    """
-    counts = labels.value_counts().sort_index()
-    balanced = len(labels) / (len(counts) * counts)
-    weights: dict[str, float] = (1 + alpha * (balanced - 1)).to_dict()
-    return weights
-
-
-def train_and_val_batches(
-    arrays: np.ndarray, splits: pd.DataFrame, classes: list[str], params: Params
-) -> tuple[PhotoBatches, PhotoBatches]:
-    """Return weighted random views of the training photos, and the plain validation photos."""
-    labels = splits["label"].to_numpy()
-    targets = (labels[:, None] == np.array(classes)).astype(np.float32)
-    train = np.flatnonzero(splits["split"] == "train")
-    val = np.flatnonzero(splits["split"] == "val")
-    train_labels = splits["label"].iloc[train]
-    weights = train_labels.map(class_weights(train_labels, params.alpha)).to_numpy(np.float32)
-    return (
-        PhotoBatches(
-            arrays, train, targets[train], params.batch_size, weights, params.seed, params.mixup
-        ),
-        PhotoBatches(arrays, val, targets[val], params.batch_size),
-    )
-
-
-def first_activations(batches: PhotoBatches) -> np.ndarray:
-    """Return the activations of an epoch's first batches, float, shape (n, ...)."""
-    few = islice(batches, BATCHES_MEASURED)
-    return np.concatenate([activations for activations, _, _ in few])
-
-
 def state_file(model: str, params: Params) -> StateFile:
     """Return where fine-tuning keeps its state, and the hash of all that it depends on."""
     digest = hashlib.sha256(repr(params).encode())
@@ -213,7 +164,7 @@ def fit(
     Raises
     ------
     PipelineError
-        If training diverges in the first epoch: the phase would quietly count for nothing.
+        If the best epoch's val_loss is not a number: the phase would quietly count for nothing.
     """
     settings = params.initial if phase == "initial" else params.fine_tune
     stopping = ResumableEarlyStopping(

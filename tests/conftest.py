@@ -1,4 +1,4 @@
-"""The order of the tests, and the bucket and the cluster that several of them use."""
+"""The order of the tests, and the features, the bucket and the cluster that several of them use."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from cluster_nodes import Nodes
 from gcp_storage_emulator import server
@@ -27,6 +28,16 @@ PutObject = Callable[[str, bytes], None]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slow tests last, so that a plain mistake shows within seconds."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture
+def separable() -> tuple[np.ndarray, np.ndarray]:
+    """Pooled features of 60 photos with 3 views each, and one-hot targets they give away."""
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    targets = np.eye(3, dtype=np.float32)[labels]
+    noise = random.normal(0, 0.3, (60, 3, 8))
+    return (noise + np.pad(targets, ((0, 0), (0, 5)))[:, None]).astype(np.float32), targets
 
 
 @pytest.fixture

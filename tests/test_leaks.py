@@ -14,7 +14,8 @@ from params_work import write_params
 from PIL import Image
 
 from stages import prepare, split
-from stages.train import class_weights, train_and_val_batches
+from trashnet.batches import train_and_val_batches
+from trashnet.class_weights import class_weights
 from trashnet.dataset import RAW, class_names, read_manifest, read_splits
 from trashnet.params import Params, load_params
 

@@ -10,7 +10,7 @@ from params_work import write_params
 from PIL import Image
 
 from stages import augment, prepare, split
-from stages.train import class_weights
+from trashnet.class_weights import class_weights
 from trashnet.comparison_plot import draw_comparison
 from trashnet.dataset import RAW, class_names, read_manifest, read_splits
 from trashnet.errors import PipelineError

@@ -1,50 +1,30 @@
-"""Training: class weights, batches, the two phases, early stopping, determinism."""
+"""Training: the two phases, early stopping, determinism."""
 
-import tracemalloc
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.utils.class_weight import compute_class_weight
 
 from stages.train import (
     Phase,
     beats,
     build_network,
-    class_weights,
     fit,
     make_optimizer,
     schedule_learning_rate,
-    smallest_batch,
-    train_and_val_batches,
     write_history,
 )
 from trashnet.batches import PhotoBatches
 from trashnet.classifier import build_head
 from trashnet.errors import PipelineError
 from trashnet.features import WEIGHTS, features_folder
-from trashnet.moments import PHOTOS_A_BLOCK, mean_and_variance
 from trashnet.params import Params, load_params
-
-CLASSES = ["glass", "paper", "trash"]
 
 
 def with_settings(**changes: object) -> Params:
     return load_params().model_copy(update=changes)
-
-
-@pytest.fixture
-def separable() -> tuple[np.ndarray, np.ndarray]:
-    """Pooled features of 60 photos with 3 views each, and one-hot targets they give away."""
-    random = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    targets = np.eye(3, dtype=np.float32)[labels]
-    noise = random.normal(0, 0.3, (60, 3, 8))
-    return (noise + np.pad(targets, ((0, 0), (0, 5)))[:, None]).astype(np.float32), targets
 
 
 def batches_of(
@@ -56,186 +36,6 @@ def batches_of(
         PhotoBatches(arrays, train, targets[train], 10, seed=seed),
         PhotoBatches(arrays, val, targets[val], 10),
     )
-
-
-@pytest.mark.parametrize(
-    ("train", "val", "expected"), [(64, 33, 1), (39, 64, 7), (64, 32, 32), (5, 8, 5)]
-)
-def test_smallest_batch_is_the_last_of_training_or_validation(
-    train: int, val: int, expected: int
-) -> None:
-    splits = pd.DataFrame({"split": ["train"] * train + ["val"] * val + ["test"] * 3})
-
-    assert smallest_batch(splits, 32) == expected
-
-
-@given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=200))
-def test_alpha_one_is_scikit_learns_balanced_weighting(labels: list[str]) -> None:
-    weights = class_weights(pd.Series(labels), alpha=1)
-    expected = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
-    np.testing.assert_allclose(list(weights.values()), expected)
-
-
-@given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=200))
-def test_alpha_zero_weighs_all_photos_equally(labels: list[str]) -> None:
-    assert set(class_weights(pd.Series(labels), alpha=0).values()) == {1.0}
-
-
-def test_half_an_alpha_goes_half_the_way() -> None:
-    weights = class_weights(pd.Series(["glass"] * 3 + ["paper"]), 0.5)
-
-    assert weights == pytest.approx({"glass": 5 / 6, "paper": 1.5})
-
-
-@given(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=200), st.floats(0, 1))
-def test_class_weights_keep_the_mean_weight_at_one(labels: list[str], alpha: float) -> None:
-    weights = class_weights(pd.Series(labels), alpha)
-    assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
-
-
-def test_moments_are_those_of_all_views_of_the_photos_named(
-    separable: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arrays, _ = separable
-    arrays = arrays + np.float32(1000)  # far from 0 short cuts lose digits
-    monkeypatch.setattr("trashnet.moments.PHOTOS_A_BLOCK", 7)
-    rows = np.arange(3, 48)
-
-    mean, variance = mean_and_variance(arrays, rows)
-
-    exact = arrays[rows].reshape(-1, 8).astype(np.float64)
-    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(variance, exact.var(axis=0), rtol=1e-9)
-
-
-def test_moments_take_no_memory_that_grows_with_the_photos() -> None:
-    def peak_bytes(photos: int) -> int:
-        arrays = np.ones((photos, 2, 256), np.float32)
-        tracemalloc.start()
-        mean_and_variance(arrays, np.arange(photos))
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
-
-    assert peak_bytes(8 * PHOTOS_A_BLOCK) < 1.1 * peak_bytes(2 * PHOTOS_A_BLOCK)
-
-
-def test_an_epoch_shows_each_photo_once_whatever_the_batch_size(
-    separable: tuple[np.ndarray, np.ndarray],
-) -> None:
-    arrays, targets = separable
-    arrays = np.broadcast_to(np.arange(60)[:, None, None], arrays.shape)
-    for batch_size in (1, 7, 48, 100):
-        batches = PhotoBatches(arrays, np.arange(48), targets[:48], batch_size, seed=3)
-        for _ in range(3):
-            shown = np.concatenate([batches[i][0][:, 0] for i in range(len(batches))])
-            assert sorted(shown) == list(range(48))
-            batches.draw_epoch()
-
-
-def test_epochs_draw_other_views_and_another_order() -> None:
-    photo_and_view = np.stack(np.meshgrid(np.arange(48), np.arange(3), indexing="ij"), axis=-1)
-    targets = np.zeros((48, 3), np.float32)
-    batches = PhotoBatches(photo_and_view, np.arange(48), targets, 48, seed=1)
-
-    one = batches[0][0]
-    batches.draw_epoch()
-    other = batches[0][0]
-
-    assert (one[:, 0] != other[:, 0]).any()
-    views, other_views = (epoch[np.argsort(epoch[:, 0]), 1] for epoch in (one, other))
-    assert (views != other_views).any()
-
-
-def test_every_view_is_shown_in_time(separable: tuple[np.ndarray, np.ndarray]) -> None:
-    arrays, targets = separable
-    arrays = np.broadcast_to(np.arange(3)[None, :, None], arrays.shape)
-    batches = PhotoBatches(arrays, np.arange(48), targets[:48], 48, seed=3)
-    assert set(np.unique(batches[0][0])) == {0, 1, 2}
-
-
-def test_validation_sees_plain_photos_in_order(separable: tuple[np.ndarray, np.ndarray]) -> None:
-    arrays, _ = separable
-    _, val = batches_of(separable)
-    shown = np.concatenate([val[i][0] for i in range(len(val))])
-    np.testing.assert_array_equal(shown, arrays[48:60, 0])
-
-
-def test_targets_and_weights_travel_with_their_photo(
-    separable: tuple[np.ndarray, np.ndarray],
-) -> None:
-    _, targets = separable
-    arrays = np.broadcast_to(np.arange(60)[:, None, None], (60, 3, 8))
-    weights = np.arange(48, dtype=np.float32)
-    batches = PhotoBatches(arrays, np.arange(48), targets[:48], 10, weights, seed=5)
-    activations, shown_targets, shown_weights = batches[2]
-    np.testing.assert_array_equal(activations[:, 0], shown_weights)
-    np.testing.assert_array_equal(shown_targets, targets[activations[:, 0]])
-
-
-def test_mixup_blends_each_photo_with_its_neighbour_in_one_share(
-    separable: tuple[np.ndarray, np.ndarray],
-) -> None:
-    _, targets = separable
-    arrays = np.broadcast_to(np.arange(60)[:, None, None], (60, 3, 8)).astype(np.float16)
-    weights = np.arange(48, dtype=np.float32)
-    plain = PhotoBatches(arrays, np.arange(48), targets[:48], 10, weights, seed=5)
-    mixed = PhotoBatches(arrays, np.arange(48), targets[:48], 10, weights, seed=5, mixup=0.2)
-
-    shares = []
-    for batch in range(len(plain)):
-        one, blend = plain[batch], mixed[batch]
-        other = [np.roll(part, 1, axis=0) for part in one]
-        share = np.polyfit((one[2] - other[2]), blend[2] - other[2], 1)[0]
-        shares.append(share)
-        for part, neighbour, of_both in zip(one, other, blend, strict=True):
-            expected = share * part + (1 - share) * neighbour
-            np.testing.assert_allclose(of_both, expected, atol=1e-3)
-
-    assert len(set(np.round(shares, 6))) == len(shares)
-    assert 0 < min(shares) <= max(shares) < 1
-
-
-@pytest.mark.parametrize(("mixup", "mixed"), [(0.0, False), (0.2, True)])
-def test_training_photos_are_mixed_where_params_say_so(
-    separable: tuple[np.ndarray, np.ndarray], mixup: float, mixed: bool
-) -> None:
-    arrays, targets = separable
-    labels = [CLASSES[target.argmax()] for target in targets]
-    splits = pd.DataFrame({"label": labels, "split": ["train"] * 48 + ["val"] * 12})
-
-    train, val = train_and_val_batches(arrays, splits, CLASSES, with_settings(mixup=mixup))
-
-    assert (train[0][1].max(axis=1) < 1).any() == mixed
-    assert (val[0][1].max(axis=1) == 1).all()
-
-
-def test_the_same_seed_draws_the_same_mixes(
-    separable: tuple[np.ndarray, np.ndarray],
-) -> None:
-    arrays, targets = separable
-    batches = [
-        PhotoBatches(arrays, np.arange(48), targets[:48], 10, seed=5, mixup=0.2) for _ in range(2)
-    ]
-    for of_both in batches:
-        of_both.draw_epoch()
-    np.testing.assert_array_equal(batches[0][1][0], batches[1][1][0])
-
-
-def test_what_is_read_ahead_is_the_epoch_drawn_last(
-    separable: tuple[np.ndarray, np.ndarray],
-) -> None:
-    arrays, targets = separable
-    batches = PhotoBatches(arrays, np.arange(48), targets[:48], 10, seed=5, mixup=0.2)
-    dataset = batches.as_dataset()
-    for _ in range(3):
-        read = list(dataset.as_numpy_iterator())
-        assert len(read) == len(dataset) == 5
-        for one, other in zip(read, batches, strict=True):
-            for part, expected in zip(one, other, strict=True):
-                assert part.dtype == expected.dtype
-                np.testing.assert_array_equal(part, expected)
-        batches.draw_epoch()
 
 
 def new_head(seed: int) -> keras.Model:

@@ -1,12 +1,20 @@
 """What training sees: batches of cached activations, read from disk as they are shown."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
+
+from trashnet.class_weights import class_weights
+from trashnet.params import Params
 
 BATCHES_AHEAD = 2
 """How many batches are read while one is trained on."""
+
+BATCHES_MEASURED = 8
+"""From how many batches of training photos batch norm's moments are measured."""
 
 
 class PhotoBatches:
@@ -102,3 +110,33 @@ def mix(batch: np.ndarray, share: float) -> np.ndarray:
     mixed: np.ndarray = np.float32(share) * entries
     mixed += np.float32(1 - share) * np.roll(entries, 1, axis=0)
     return mixed
+
+
+def train_and_val_batches(
+    arrays: np.ndarray, splits: pd.DataFrame, classes: list[str], params: Params
+) -> tuple[PhotoBatches, PhotoBatches]:
+    """Return weighted random views of the training photos, and the plain validation photos."""
+    labels = splits["label"].to_numpy()
+    targets = (labels[:, None] == np.array(classes)).astype(np.float32)
+    train = np.flatnonzero(splits["split"] == "train")
+    val = np.flatnonzero(splits["split"] == "val")
+    train_labels = splits["label"].iloc[train]
+    weights = train_labels.map(class_weights(train_labels, params.alpha)).to_numpy(np.float32)
+    return (
+        PhotoBatches(
+            arrays, train, targets[train], params.batch_size, weights, params.seed, params.mixup
+        ),
+        PhotoBatches(arrays, val, targets[val], params.batch_size),
+    )
+
+
+def smallest_batch(splits: pd.DataFrame, batch_size: int) -> int:
+    """Return the photos in the last batch of an epoch, of training or validation, which is less."""
+    counts = splits["split"].value_counts()
+    return min((int(counts[split]) - 1) % batch_size + 1 for split in ("train", "val"))
+
+
+def first_activations(batches: PhotoBatches) -> np.ndarray:
+    """Return the activations of an epoch's first batches, float, shape (n, ...)."""
+    few = islice(batches, BATCHES_MEASURED)
+    return np.concatenate([activations for activations, _, _ in few])
