@@ -279,7 +279,7 @@ def test_missing_package_is_named(tmp_path: Path) -> None:
 
 
 class Website(SimpleHTTPRequestHandler):
-    """A plain web server, which sends no parts of files and drops the first `drops` of them."""
+    """A plain web server, which sends no parts of files and drops the first `drops` half-way."""
 
     drops = 0
 
@@ -289,7 +289,8 @@ class Website(SimpleHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Length", "1000")
             self.end_headers()
-            self.wfile.write(b"half")
+            self.wfile.write(b"x" * 500)
+            time.sleep(0.2)  # a line that breaks sooner takes what it brought along
         else:
             super().do_GET()
 
@@ -317,6 +318,22 @@ def test_broken_http_transfer_starts_over(website: tuple[str, Path], tmp_path: P
     fetch_file(f"{address}/Müll 1.zip", tmp_path / "it")
 
     assert (tmp_path / "it").read_bytes() == bytes(1000)
+
+
+def test_proxy_of_the_environment_is_used(
+    website: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = website
+    # Proxies are asked for whole addresses, which this server takes for paths.
+    (folder / "http:" / "photos.example").mkdir(parents=True)
+    (folder / "http:" / "photos.example" / "set.zip").write_bytes(b"by proxy")
+    monkeypatch.setenv("http_proxy", address)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    fetch_file("http://photos.example/set.zip", tmp_path / "it")
+
+    assert (tmp_path / "it").read_bytes() == b"by proxy"
 
 
 def test_missing_page_is_told_at_once(website: tuple[str, Path], tmp_path: Path) -> None:
@@ -386,6 +403,13 @@ def test_prefixes_are_told_from_objects(put_object: PutObject) -> None:
     assert is_folder("gs://photos/set/glass")
     assert not is_folder("gs://photos/set/glass/1.jpg")
     assert list_files("gs://photos/set/glass") == ["1.jpg"]
+
+
+def test_prefix_in_place_of_an_object_is_told(put_object: PutObject, tmp_path: Path) -> None:
+    put_object("set/glass/1.jpg", b"photo")
+
+    with pytest.raises(PipelineError, match="it is a folder where one file is needed"):
+        fetch_file("gs://photos/set", tmp_path / "it")
 
 
 @pytest.mark.usefixtures("put_object")
