@@ -153,6 +153,35 @@ def test_keys_that_contradict_each_other_are_refused(
     assert reason in error_of(changed(key, value))
 
 
+def test_folds_must_leave_a_share_for_training(changed: Changed) -> None:
+    split = {**YAML(typ="safe").load(COMMITTED)["split"], "method": "kfold"}
+
+    almost_all = load_params(changed("split", split | {"folds": 2, "val": 0.49})).split
+    assert (almost_all.folds, almost_all.val) == (2, 0.49)
+    assert "1 / folds + val" in error_of(changed("split", split | {"folds": 2, "val": 0.5}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 0),
+        ("alpha", 0),
+        ("alpha", 1),
+        ("augment.brightness", [1, 1]),
+        ("augment.contrast", [0, 0]),
+        ("augment.views", 0),
+        ("datasets.sample.image_size", [32, 2048]),
+        ("fine_tune.epochs", 0),
+        ("prepare.near_duplicate_bits", 0),
+        ("prepare.near_duplicate_bits", 64),
+        ("split.fold", 5),
+        ("split.listed_val", 1),
+    ],
+)
+def test_bounds_are_inclusive(changed: Changed, key: str, value: object) -> None:
+    load_params(changed(key, value))
+
+
 def test_the_share_of_another_method_does_not_matter(changed: Changed) -> None:
     split = {**YAML(typ="safe").load(COMMITTED)["split"], "method": "kfold", "test": 0.85}
 
