@@ -51,9 +51,12 @@ head: {units: [], dropout: 0.2}
 """
 
 RUN_ONE_EXPERIMENT = """
+import signal
 from pathlib import Path
 from trashnet.study.experiments import run_experiment
 from trashnet.study.grid import make_grid
+# What a shell starts in the background ignores Ctrl-C, and all that it starts does, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run_experiment(make_grid(["seed=1"], [], Path())[0], Path())
 """
 
