@@ -486,6 +486,26 @@ def test_method_official_keeps_the_share_that_params_name(
     assert counts == {"train": 12, "val": 4, "test": 8}
 
 
+def test_method_official_knows_the_copies_that_prepare_left_out(
+    configure: Configure, write_lists: WriteLists
+) -> None:
+    photos = singles({"glass": 3, "paper": 3})
+    names = [Path(path).name for path in photos["path"]]
+    url = write_lists(
+        train=[f"{names[0]} 1", f"{names[3]} 2"],
+        val=["copy.jpg 1", f"{names[4]} 2"],
+        test=[f"{names[2]} 1", f"{names[5]} 2"],
+    )
+    configure(photos, method="official", files=url)
+    manifest = pd.read_csv(MANIFEST, dtype="str")
+    copy = manifest.iloc[[1]].assign(path="glass/copy.jpg", status="duplicate")
+    pd.concat([manifest, copy]).to_csv(MANIFEST, index=False)
+
+    split.main()
+
+    assert read_splits()["split"].tolist() == ["train", "val", "test"] * 2
+
+
 def test_twins_of_lent_photos_are_not_dropped(
     configure: Configure, write_lists: WriteLists
 ) -> None:
