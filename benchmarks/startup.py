@@ -1,7 +1,7 @@
 """Say where the time of a full run of the sample goes: start-up, arithmetic, files, DVC.
 
 Run from the repository's root, on a machine with nothing else to do; it takes
-about six minutes on two cores:
+six to nine minutes on two cores:
 
     python -m benchmarks.startup
 
