@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from params_work import error_of
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from trashnet.errors import PipelineError
 from trashnet.params import Params, load_params
 
 REPOSITORY = Path(__file__).parents[1]
@@ -33,12 +33,6 @@ def changed(tmp_path: Path) -> Changed:
         return path
 
     return change
-
-
-def error_of(path: Path) -> str:
-    with pytest.raises(PipelineError) as caught:
-        load_params(path)
-    return str(caught.value)
 
 
 def test_committed_params_are_valid() -> None:
@@ -139,29 +133,6 @@ def test_unknown_model_is_answered_with_the_known_ones(changed: Changed) -> None
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "reason"),
-    [
-        ("split.method", "official", "needs files"),
-        ("split.test", 0.85, "test + val"),
-        ("split.fold", 6, "from 1 to folds"),
-        ("datasets.sample.url", ["a.zip", "b.zip"], "content_sha256"),
-    ],
-)
-def test_keys_that_contradict_each_other_are_refused(
-    changed: Changed, key: str, value: object, reason: str
-) -> None:
-    assert reason in error_of(changed(key, value))
-
-
-def test_folds_must_leave_a_share_for_training(changed: Changed) -> None:
-    split = {**YAML(typ="safe").load(COMMITTED)["split"], "method": "kfold"}
-
-    almost_all = load_params(changed("split", split | {"folds": 2, "val": 0.49})).split
-    assert (almost_all.folds, almost_all.val) == (2, 0.49)
-    assert "1 / folds + val" in error_of(changed("split", split | {"folds": 2, "val": 0.5}))
-
-
-@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("seed", 0),
@@ -182,28 +153,10 @@ def test_bounds_are_inclusive(changed: Changed, key: str, value: object) -> None
     load_params(changed(key, value))
 
 
-def test_the_share_of_another_method_does_not_matter(changed: Changed) -> None:
-    split = {**YAML(typ="safe").load(COMMITTED)["split"], "method": "kfold", "test": 0.85}
-
-    assert load_params(changed("split", split)).split.method == "kfold"
-
-
 def test_a_model_can_train_more_layers_than_the_others(changed: Changed) -> None:
     fine_tune = load_params(changed("fine_tune.layers_for", {"MobileNetV2": 64})).fine_tune
 
     assert (fine_tune.layers_of("MobileNetV2"), fine_tune.layers_of("MobileNet")) == (64, 20)
-
-
-def test_only_models_that_are_trained_are_exported(changed: Changed, tmp_path: Path) -> None:
-    path = changed("export", ["MobileNet", "MobileNetV2"])
-    assert load_params(path).export == ["MobileNet", "MobileNetV2"]
-
-    yaml = YAML()
-    params = yaml.load(path)
-    params["models"] = ["MobileNet"]
-    yaml.dump(params, path)
-
-    assert "export names MobileNetV2, which `models` does not train" in error_of(path)
 
 
 @pytest.mark.parametrize("name", ["photos-v1.2", "mine[1]", "my*", "", "a?"])
@@ -214,38 +167,6 @@ def test_dataset_that_dvc_could_not_find_is_refused(
     path = changed("datasets", params["datasets"] | {name: params["datasets"]["sample"]})
 
     assert f"datasets.{name}" in error_of(path)
-
-
-def test_an_ensemble_joins_models_that_are_trained(changed: Changed) -> None:
-    params = load_params(changed("ensembles", {"Pair": ["MobileNet", "MobileNetV2"]}))
-    assert params.compared == [*params.models, "Pair"]
-
-
-@pytest.mark.parametrize(
-    ("ensembles", "reason"),
-    [
-        ({"Pair": ["MobileNet"]}, "ensembles.Pair has 1 entries and should have 2"),
-        ({"Pair": ["MobileNet", "MobileNet"]}, "should name each model once"),
-        ({"Pair": ["MobileNet", "VGG16"]}, "should be one of"),
-        ({"a/b": ["MobileNet", "MobileNetV2"]}, "should match pattern"),
-        ({"mobilenet": ["MobileNet", "MobileNetV2"]}, "should have a name of its own"),
-        ({"best": ["MobileNet", "MobileNetV2"]}, "should have a name of its own"),
-    ],
-)
-def test_other_ensembles_are_refused(
-    changed: Changed, ensembles: dict[str, list[str]], reason: str
-) -> None:
-    assert reason in error_of(changed("ensembles", ensembles))
-
-
-def test_an_ensemble_of_models_left_out_is_refused(changed: Changed) -> None:
-    path = changed("ensembles", {"Pair": ["MobileNet", "MobileNetV2"]})
-    yaml = YAML()
-    params = yaml.load(path)
-    params["models"] = ["MobileNet"]
-    yaml.dump(params, path)
-
-    assert "ensembles.Pair names MobileNetV2, which `models` does not train" in error_of(path)
 
 
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
