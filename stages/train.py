@@ -182,6 +182,8 @@ def fit(
         # XLA runs depthwise convolutions ten times slower on a CPU.
         jit_compile=False,
     )
+    # Keras would make its variables while TensorFlow traces the step, which then has to trace anew.
+    model.optimizer.build(model.trainable_variables)
     epochs = progress_bar(settings.epochs, f"{phase} epochs", "epoch")
     epochs.update(done)
 

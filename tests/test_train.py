@@ -1,6 +1,7 @@
 """Training: the two phases, early stopping, determinism."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -75,6 +76,19 @@ def test_fit_stops_early_and_goes_back_to_the_best_weights(
     assert len(phase.history) == phase.best + 1 + params.early_stopping.patience
     loss = model.evaluate(val.as_dataset(), verbose=0, return_dict=True)["loss"]
     assert loss == pytest.approx(phase.best_epoch["val_loss"], rel=1e-5)
+
+
+def test_the_step_is_traced_once(
+    separable: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To trace the step of twenty layers takes longer than an epoch of a small dataset."""
+    step = Mock(side_effect=keras.Model.train_step)
+    model = new_head(1)
+    monkeypatch.setattr(model, "train_step", lambda data: step(model, data))
+
+    fit(model, *batches_of(separable), "initial", load_params())
+
+    step.assert_called_once()
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
