@@ -40,7 +40,7 @@ def main(model: str) -> None:
     classifier = load_classifier(keras_file)
     answers = read_predictions(folder / "predictions-test.csv")
 
-    in_float = convert(classifier.model, batch_size=1)
+    in_float = convert(classifier.model)
     chosen = [IMAGES / path for path in calibration_photos(read_splits())["path"]]
     examples = np.concatenate(list(load_batches(chosen, classifier.image_size, BATCH_SIZE)))
     flat_buffers = {"float": in_float, "int8": quantize(in_float, examples)}

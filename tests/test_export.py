@@ -253,7 +253,7 @@ def tiny_model() -> keras.Model:
 def test_grey_photos_leave_the_input_plain_pixels() -> None:
     photos = np.full((5, 4, 4, 3), 100, np.uint8)
 
-    flat_buffer = quantize(convert(tiny_model(), batch_size=1), photos)
+    flat_buffer = quantize(convert(tiny_model()), photos)
 
     (source,) = make_interpreter(flat_buffer).get_input_details()
     assert source["quantization"] == (1.0, 0)
@@ -278,7 +278,7 @@ def zip_of(**members: str) -> bytes:
     [
         b"",
         b"not a model",
-        convert(tiny_model(), batch_size=1),
+        convert(tiny_model()),
         zip_of(labels_txt="a\nb\n"),
         zip_of(labels_txt="a\nb\n", model_json="[]"),
         zip_of(labels_txt="a\nb\n", model_json='{"model": "MobileNet", "image_size": [4, 4]}'),
@@ -298,7 +298,7 @@ def test_a_file_that_contradicts_itself_is_refused(
     classes: list[str], size: tuple[int, int], tmp_path: Path
 ) -> None:
     path = tmp_path / "model.tflite"
-    flat_buffer = convert(tiny_model(), batch_size=1)
+    flat_buffer = convert(tiny_model())
     save_exported(ExportedClassifier(flat_buffer, "MobileNet", classes, size), path)
 
     with pytest.raises(PipelineError, match="it takes"):

@@ -232,7 +232,7 @@ def test_a_model_can_be_a_path(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 
 
 def test_an_exported_model_gives_the_same_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    buffer = convert(color_classifier().model, batch_size=1)
+    buffer = convert(color_classifier().model)
     save_exported(ExportedClassifier(buffer, "MobileNetV2", CLASSES, IMAGE_SIZE), Path("m.tflite"))
 
     main(["predict", "photos", "--csv"])

@@ -13,20 +13,18 @@ from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.optimize.calibrator import Calibrator, add_intermediate_tensors
 
 
-def convert(model: keras.Model, batch_size: int | None = None) -> bytes:
-    """Convert a Keras model to a LiteRT flat buffer in float32.
+def convert(model: keras.Model) -> bytes:
+    """Convert a Keras model to a LiteRT flat buffer in float32 that takes one photo at a time.
 
-    The weights are traced as constants, which is faster than to have the
-    converter freeze variables, and three times as fast as its way through a
-    SavedModel; its advice to take that way is not shown. What it still
-    freezes are the constants of layers like Normalization.
+    The weights are traced as constants, and what comes of it goes to the
+    converter of frozen graphs. TensorFlow's newer converters end in the same
+    network, but freeze the graph first, whether it needs that or not, and copy
+    it several times for it, which takes as long as all the rest.
 
     Parameters
     ----------
     model : keras.Model
-        With one input.
-    batch_size : int, optional
-        The only one that the result takes; any without it.
+        With one input, of any batch size.
     """
     trainable = [weight.numpy() for weight in model.trainable_variables]
     others = [weight.numpy() for weight in model.non_trainable_variables]
@@ -36,10 +34,23 @@ def convert(model: keras.Model, batch_size: int | None = None) -> bytes:
         outputs, _ = model.stateless_call(*constants, inputs, training=False)
         return outputs
 
-    signature = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.float32)
+    signature = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
     traced = tf.function(forward, jit_compile=False).get_concrete_function(signature)
+    source, *captured = traced.inputs
+    graph = traced.graph.as_graph_def()
+    # What a layer like Normalization holds is not among the model's weights.
+    captures = {
+        placeholder.op.name: tf.make_tensor_proto(value.numpy())
+        for placeholder, value in zip(captured, traced.captured_inputs, strict=True)
+    }
+    for node in graph.node:
+        if node.name in captures:
+            node.op = "Const"
+            node.attr.clear()
+            node.attr["dtype"].type = captures[node.name].dtype
+            node.attr["value"].tensor.CopyFrom(captures[node.name])
     logging.getLogger("absl").setLevel(logging.ERROR)
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert())
+    return bytes(tf.compat.v1.lite.TFLiteConverter(graph, [source], traced.outputs).convert())
 
 
 def quantize(flat_buffer: bytes, photos: np.ndarray) -> bytes:
@@ -54,8 +65,7 @@ def quantize(flat_buffer: bytes, photos: np.ndarray) -> bytes:
     Parameters
     ----------
     flat_buffer : bytes
-        From `convert`, with batch size 1: pixels in [0, 255] to values of any
-        range.
+        From `convert`: pixels in [0, 255] to values of any range.
     photos : uint8 array, shape (n, height, width, 3)
         They set the range of every activation.
 
