@@ -22,6 +22,7 @@ from trashnet.metrics import (
     predictions_table,
     write_predictions,
 )
+from trashnet.networks import compile_inference
 from trashnet.progress import progress_bar
 from trashnet.stage import log, run_model_stage
 
@@ -35,7 +36,8 @@ def main(model: str) -> None:
     splits = read_splits()
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     classifier = load_classifier(classifier_file(model))
-    predict = Stopwatch(classifier.predictor(), warm_up_shape=(1, *classifier.image_size, 3))
+    run = compile_inference(classifier.model)
+    predict = Stopwatch(lambda pixels: run(pixels)[0], (1, *classifier.image_size, 3))
 
     answers = {}
     for split in ("val", "test"):

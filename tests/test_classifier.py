@@ -23,7 +23,13 @@ from trashnet.classifier import (
     save_classifier,
 )
 from trashnet.errors import PipelineError
-from trashnet.networks import Network, build_backbone, cut_network, settle_random_weights
+from trashnet.networks import (
+    Network,
+    build_backbone,
+    compile_inference,
+    cut_network,
+    settle_random_weights,
+)
 from trashnet.weights import write_random_weights_note
 
 IMAGE_SIZE = (48, 64)
@@ -100,6 +106,19 @@ def test_the_cached_path_says_what_the_saved_model_says(
     cached = trunk(pixels.astype("float32"), training=False).numpy().astype(np.float16)
     logits = join_tail_and_head(tail, head)(cached.astype(np.float32), training=False)
     np.testing.assert_allclose(keras.ops.softmax(logits), classifier.predictor()(pixels), atol=2e-3)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_evaluation_and_the_app_hear_the_same_answers(
+    mirror: bool, parts: tuple[keras.Model, keras.Model, keras.Model], pixels: np.ndarray
+) -> None:
+    """`evaluate` runs the model by LiteRT on a processor, the app and the command line by Keras."""
+    trunk, tail, head = parts
+    classifier = Classifier(assemble(Network(trunk, tail), head, mirror), CLASSES)
+
+    (evaluated,) = compile_inference(classifier.model)(pixels)
+
+    np.testing.assert_allclose(evaluated, classifier.predictor()(pixels), atol=1e-5)
 
 
 def test_mirror_images_have_a_quarter_of_the_say_each(

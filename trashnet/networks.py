@@ -155,10 +155,12 @@ def settle_random_weights(name: str, backbone: keras.Model, pixels: np.ndarray) 
 
 
 def compile_inference(model: keras.Model) -> Runner:
-    """Return the fastest way to run a frozen network: on a GPU if there is one, else by LiteRT.
+    """Return the fastest way to run a network on many photos: a GPU if there is one, else LiteRT.
 
     LiteRT's kernels for processors are 1.1 (ResNets) to 2.7 times as fast as
-    TensorFlow's (python -m benchmarks.runtimes).
+    TensorFlow's (python -m benchmarks.runtimes). To convert a network takes
+    seconds, though, and each photo has one core: for a single answer
+    `Classifier.predictor` is faster.
 
     Parameters
     ----------
