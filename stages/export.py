@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trashnet.classifier import classifier_file, load_classifier
+from trashnet.classifier import Classifier, classifier_file, load_classifier
 from trashnet.dataset import IMAGES, read_splits
 from trashnet.exported import (
     ExportedClassifier,
@@ -24,6 +24,8 @@ from trashnet.litert import convert, is_integer_only, quantize
 from trashnet.metrics import DECIMALS, read_predictions
 from trashnet.progress import progress_bar
 from trashnet.stage import log, run_model_stage
+
+Predictor = Callable[[np.ndarray], np.ndarray]
 
 BATCH_SIZE = 32
 CALIBRATION_PHOTOS = 120
@@ -55,10 +57,14 @@ def main(model: str) -> None:
         exports[name] = load_exported(file)
 
     photos = [Path(path) for path in answers["path"]]
-    metrics = {"keras": score(answers["predicted"], answers, keras_file)}
-    for name, predicted in predict(exports, photos).items():
-        agreement = float((answers["predicted"] == predicted).mean())
-        metrics[name] = score(predicted, answers, files[name])
+    # Keras itself once more: on a processor, the answers of `evaluate` are LiteRT's already.
+    predictors = {"keras": classifier.predictor()}
+    predictors |= {name: exported.predictor() for name, exported in exports.items()}
+    predicted = predict(predictors, photos, classifier)
+    metrics = {"keras": score(predicted["keras"], answers, keras_file)}
+    for name, file in files.items():
+        agreement = float((predicted["keras"] == predicted[name]).mean())
+        metrics[name] = score(predicted[name], answers, file)
         metrics[name]["agreement"] = round(agreement, DECIMALS)
         metrics[name]["integer_only"] = is_integer_only(flat_buffers[name])
 
@@ -106,26 +112,26 @@ def calibration_photos(splits: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def predict(exports: dict[str, ExportedClassifier], photos: list[Path]) -> dict[str, np.ndarray]:
-    """Return the class that each export names for each photo, in the photos' order."""
-    predictors = {name: exported.predictor() for name, exported in exports.items()}
-    image_size = exports["float"].image_size
-    class_names = np.asarray(exports["float"].class_names)
-    predicted: dict[str, list[np.ndarray]] = {name: [] for name in exports}
+def predict(
+    predictors: dict[str, Predictor], photos: list[Path], classifier: Classifier
+) -> dict[str, np.ndarray]:
+    """Return the class that each predictor names for each photo, in the photos' order."""
+    class_names = np.asarray(classifier.class_names)
+    predicted: dict[str, list[np.ndarray]] = {name: [] for name in predictors}
     with progress_bar(len(photos), "predicting", "photo") as bar:
-        for pixels in load_batches(photos, image_size, BATCH_SIZE):
+        for pixels in load_batches(photos, classifier.image_size, BATCH_SIZE):
             for name, predictor in predictors.items():
                 predicted[name].append(class_names[predictor(pixels).argmax(axis=1)])
             bar.update(len(pixels))
     return {name: np.concatenate(batches) for name, batches in predicted.items()}
 
 
-def score(predicted: Any, answers: pd.DataFrame, file: Path) -> dict[str, Any]:
+def score(predicted: np.ndarray, answers: pd.DataFrame, file: Path) -> dict[str, Any]:
     """Return a model's accuracy, in [0, 1], and the size of its file in bytes.
 
     Parameters
     ----------
-    predicted : array or Series of str
+    predicted : array of str
         The class that the model names for each photo of `answers`.
     answers : DataFrame
         As from `read_predictions`.
@@ -138,7 +144,7 @@ def score(predicted: Any, answers: pd.DataFrame, file: Path) -> dict[str, Any]:
     }
 
 
-def milliseconds(predictor: Callable[[np.ndarray], np.ndarray], photos: np.ndarray) -> float:
+def milliseconds(predictor: Predictor, photos: np.ndarray) -> float:
     """Return the median time for one photo, over the first `TIMED_PHOTOS`, after a warm-up."""
     predictor(photos[:1])
     seconds = []

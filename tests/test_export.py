@@ -181,6 +181,21 @@ def test_the_metrics_hold_the_files_against_keras(root: Path) -> None:
     assert timing["milliseconds_per_image"]["int8"].keys() == {"threads_1", "threads_2"}
 
 
+def test_the_files_are_held_against_keras_itself(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `evaluate` wrote is, on a processor, LiteRT's answer."""
+    again = shutil.copytree(root, tmp_path / "again")
+    written = again / "metrics" / MODEL / "predictions-test.csv"
+    pd.read_csv(written).assign(predicted=CLASSES[0]).to_csv(written, index=False)
+    monkeypatch.chdir(again)
+
+    export.main(MODEL)
+
+    results = Path("metrics") / MODEL / "export.json"
+    assert (again / results).read_bytes() == (root / results).read_bytes()
+
+
 def test_exporting_again_gives_the_same_bytes(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
