@@ -38,18 +38,17 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="*", default=list(BACKBONES))
     parser.add_argument("--image-size", type=int, nargs=2, default=(192, 256))
-    parser.add_argument("--one-look", action="store_true", help="without mirror images")
     arguments = parser.parse_args()
     image_size = tuple(arguments.image_size)
     photos = np.random.default_rng(1).integers(0, 256, (BATCH_SIZE, *image_size, 3), np.uint8)
     print(f"{len(os.sched_getaffinity(0))} cores, {image_size}, batches of {BATCH_SIZE}")
     for model in arguments.models:
-        compare(model, photos, mirror=not arguments.one_look)
+        compare(model, photos)
 
 
-def compare(model: str, photos: np.ndarray, mirror: bool) -> None:
+def compare(model: str, photos: np.ndarray) -> None:
     """Print what a model's two ways of answering take."""
-    classifier = build_classifier(model, photos, mirror)
+    classifier = build_classifier(model, photos)
     ways: dict[str, Callable[[], Predictor]] = {
         "Keras": classifier.predictor,
         "LiteRT": lambda: compile_inference(classifier.model),
@@ -79,14 +78,14 @@ def shortest_seconds(predict: Predictor, photos: np.ndarray) -> float:
     return min(seconds)
 
 
-def build_classifier(model: str, photos: np.ndarray, mirror: bool) -> Classifier:
-    """Build a model as training saves it, with random weights."""
+def build_classifier(model: str, photos: np.ndarray) -> Classifier:
+    """Build a model as training saves it, in four looks and with random weights."""
     backbone = build_random_backbone(model, photos.shape[1:3])
     settle_random_weights(model, backbone, photos)
     network = cut_network(model, backbone, TRAINABLE_LAYERS)
     channels = network.tail.output.shape[-1]
     head = build_head(np.zeros(channels), np.ones(channels), [], 0.2, len(CLASSES))
-    return Classifier(assemble(network, head, mirror), CLASSES)
+    return Classifier(assemble(network, head, mirror=True), CLASSES)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ then the last 20 layers with it, and early stopping. Preprocessing, steps and
 frozen batch norm are as they should be, so its accuracy is the best that this
 way has to give. Its seconds are those of all epochs, each after a phase's first
 taken to last as long as the fastest of them: reading ahead as Keras does it,
-some epochs wait up to a minute at their end for TensorFlow's tuner, which is
-left out. The pipeline runs in a clone without a cache, first as it is and then
-with another alpha. The sweep is reckoned from the same seconds: five alphas, and
-a second model that takes as long.
+some epochs wait long at their end for TensorFlow's tuner, which is left out.
+The pipeline runs in a clone without a cache, first as it is and then with
+another alpha. The sweep is reckoned from the same seconds: five alphas, and a
+second model that takes as long.
 
 Beside the seconds of the clock stand those of the processor, all cores
 together, which other work on the machine hardly changes.
