@@ -158,9 +158,9 @@ def compile_inference(model: keras.Model) -> Runner:
     """Return the fastest way to run a network on many photos: a GPU if there is one, else LiteRT.
 
     LiteRT's kernels for processors are 1.1 (ResNets) to 2.7 times as fast as
-    TensorFlow's (python -m benchmarks.runtimes). To convert a network takes
-    seconds, though, and each photo has one core: for a single answer
-    `Classifier.predictor` is faster.
+    TensorFlow's (python -m benchmarks.runtimes). For a single answer of a large
+    network `Classifier.predictor` is faster: it converts nothing and gives the
+    photo all cores (python -m benchmarks.answer_speed).
 
     Parameters
     ----------
