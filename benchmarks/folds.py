@@ -114,6 +114,12 @@ def pair_photos(
                 f"{setting} and the baseline tested {model} on different photos; run the same "
                 "folds of the same dataset for both."
             )
+        shared = mine["fold"].str.cat(other["fold"], sep=" ")
+        if not shared.nunique() == mine["fold"].nunique() == other["fold"].nunique():
+            raise PipelineError(
+                f"{setting} and the baseline cut the photos of {model} into different folds; give "
+                "both the same split.seed and split.folds."
+            )
         pairs[model, setting] = mine[["fold", "correct"]].assign(baseline=other["correct"])
     return pairs
 

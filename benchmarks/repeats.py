@@ -53,7 +53,9 @@ def accuracies_of(experiments: Sequence[Mapping[str, object]], names: str) -> pd
         Columns model, best_val_accuracy and test_accuracy, in [0, 1]; a row a
         model and experiment, in the order of the experiments' names.
     """
-    chosen = [row for row in experiments if fnmatchcase(str(row["Experiment"]), names)]
+    # The workspace and the branch have no name.
+    named = [row for row in experiments if row["Experiment"] is not None]
+    chosen = [row for row in named if fnmatchcase(str(row["Experiment"]), names)]
     if not chosen:
         return pd.DataFrame()
     values = pd.DataFrame(sorted(chosen, key=lambda row: str(row["Experiment"])))

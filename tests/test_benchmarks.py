@@ -208,6 +208,12 @@ def test_repeats_gather_the_experiments_named_in_the_order_of_their_names() -> N
     assert accuracies["best_val_accuracy"].tolist() == [0.5, 0.5]
 
 
+def test_repeats_of_any_name_do_not_count_the_workspace() -> None:
+    rows = [experiment(None, MobileNet=0.1), experiment("cv-1", MobileNet=0.9)]
+
+    assert accuracies_of(rows, "*")["test_accuracy"].tolist() == [0.9]
+
+
 def test_repeats_leave_out_models_that_an_experiment_did_not_train() -> None:
     rows = [
         experiment("seed-1", MobileNet=0.9, Pair=0.95),
@@ -265,6 +271,14 @@ def test_folds_of_other_photos_are_refused() -> None:
 
     with pytest.raises(PipelineError, match=r"^adam and the baseline tested MobileNet on differ"):
         pair_photos("adam", baseline.iloc[:3], baseline)
+
+
+def test_folds_cut_in_another_way_are_refused() -> None:
+    baseline = folds_of(MobileNet=[True] * 4)
+    others = baseline.assign(fold=["it-1", "it-2", "it-1", "it-2"])
+
+    with pytest.raises(PipelineError, match="cut the photos of MobileNet into different folds"):
+        pair_photos("adam", others, baseline)
 
 
 def test_seeds_are_not_taken_for_folds() -> None:

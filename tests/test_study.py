@@ -18,7 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trashnet.errors import PipelineError
-from trashnet.study.experiments import find_experiments, rarest_class, reason_of, run_grid
+from trashnet.study.experiments import (
+    check_fetched,
+    find_experiments,
+    rarest_class,
+    reason_of,
+    run_grid,
+)
 from trashnet.study.grid import Run, _hydra, baseline_of, make_grid, parse_values
 from trashnet.study.nodes import _uncommitted_changes
 from trashnet.study.report import (
@@ -29,10 +35,12 @@ from trashnet.study.report import (
     recommend,
     sentences,
     summary_table,
+    tell_findings,
     tell_recommendation,
     write_report,
 )
 from trashnet.study.verdict import (
+    LEAST_SEEDS,
     LEVEL,
     POWER,
     Finding,
@@ -61,11 +69,32 @@ run_experiment(make_grid(["seed=1"], [], Path())[0], Path())
 """
 
 
+def lock_of(photos: str, address: str = "gs://photos") -> str:
+    """Write what DVC notes of the stages download and prepare."""
+    return f"""schema: '2.0'
+stages:
+  download:
+    cmd: python -m stages.download
+    params:
+      params.yaml:
+        datasets.mine.url: {address}
+    outs:
+    - path: data/raw
+      md5: {photos}.dir
+  prepare:
+    cmd: python -m stages.prepare
+    outs:
+    - path: data/images
+      md5: {photos}.dir
+"""
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """Return a git repository with parameters and code, one commit old."""
     (tmp_path / "params.yaml").write_text(PARAMS)
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "dvc.lock").write_text(lock_of(photos="aa"))
     for folder in ("stages", "trashnet"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "train.py").write_text("epochs = 1\n")
@@ -223,6 +252,36 @@ def test_only_what_is_not_finished_runs(repository: Path) -> None:
     assert set(find_experiments(repository)) == {run.name for run in runs}
 
 
+def test_runs_on_photos_of_before_do_not_pass_for_finished(repository: Path) -> None:
+    runs = make_grid(["seed=1..2"], [], repository)
+    finish(runs[0], repository)
+    check_fetched(runs, repository)
+
+    (repository / "dvc.lock").write_text(lock_of(photos="bb"))
+
+    with pytest.raises(PipelineError, match=rf"dvc exp remove {runs[0].name}`"):
+        check_fetched(runs, repository)
+
+
+def test_runs_on_different_photos_of_one_address_are_not_mixed(repository: Path) -> None:
+    runs = make_grid(["seed=1..2"], [], repository)
+    for run, photos in zip(runs, ("aa", "bb"), strict=True):
+        finish(run, repository, commit_files(repository, {"dvc.lock": lock_of(photos)}))
+    (repository / "dvc.lock").unlink()
+
+    with pytest.raises(PipelineError, match=rf"dvc exp remove {runs[1].name}`"):
+        check_fetched(runs, repository)
+
+
+def test_photos_of_another_address_are_no_news(repository: Path) -> None:
+    runs = make_grid(["seed=1"], [], repository)
+    finish(runs[0], repository)
+
+    (repository / "dvc.lock").write_text(lock_of(photos="bb", address="gs://others"))
+
+    check_fetched(runs, repository)
+
+
 def test_a_finished_grid_needs_no_cluster(repository: Path) -> None:
     runs = make_grid(["seed=1"], [], repository)
     finish(runs[0], repository)
@@ -366,9 +425,13 @@ def test_equal_settings_differ_by_chance_alone() -> None:
 
 
 def drawn_findings(
-    gain: float, monkeypatch: pytest.MonkeyPatch, photos: int = 430, mean_logit: float = 3.2
+    gain: float,
+    monkeypatch: pytest.MonkeyPatch,
+    photos: int = 430,
+    mean_logit: float = 3.2,
+    seeds: int = 5,
 ) -> list[Finding]:
-    """Compare 200 pairs of settings of five seeds; `gain` is what one has in logits.
+    """Compare 200 pairs of settings; `gain` is what one has in logits.
 
     Some photos are hard and some are easy for all, each training has its luck,
     and so has each answer.
@@ -376,8 +439,8 @@ def drawn_findings(
     monkeypatch.setattr("trashnet.study.verdict.RESAMPLES", 1_000)
 
     def right(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        luck = random.normal(0, 0.15, (5, 1))
-        correct: np.ndarray = random.random((5, photos)) < 1 / (1 + np.exp(-logits - luck))
+        luck = random.normal(0, 0.15, (seeds, 1))
+        correct: np.ndarray = random.random((seeds, photos)) < 1 / (1 + np.exp(-logits - luck))
         return correct
 
     findings: list[Finding] = []
@@ -389,10 +452,11 @@ def drawn_findings(
     return findings
 
 
+@pytest.mark.parametrize("seeds", [1, LEAST_SEEDS, 5])
 def test_equal_settings_are_called_different_at_most_at_the_stated_rate(
-    monkeypatch: pytest.MonkeyPatch,
+    seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    findings = drawn_findings(0, monkeypatch)
+    findings = drawn_findings(0, monkeypatch, seeds=seeds)
 
     assert sum(found.is_shown for found in findings) <= LEVEL * len(findings)
 
@@ -424,7 +488,7 @@ def test_comparison_is_paired_over_photos() -> None:
 def test_a_setting_against_itself_is_no_difference(seeds: int, photos: int, draw: int) -> None:
     correct = answers(0.8, photos, seeds, draw)
 
-    assert tuple(compare(correct, correct)) == (0, 0, 0, 0, 1, photos)
+    assert tuple(compare(correct, correct)) == (0, 0, 0, 0, 1, photos, seeds)
 
 
 def test_majority_needs_more_than_half_of_the_seeds() -> None:
@@ -652,6 +716,39 @@ def test_one_seed_has_no_standard_deviation(
 
     assert one["val_accuracy"].tolist()[:2] == ["0.900", "0.900"]
     assert four["val_accuracy"].tolist()[:2] == ["0.900 ± 0.000", "0.900 ± 0.000"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "photos", "said"),
+    [
+        (1, 430, "with fewer than 3 seeds, which compare trainings and not settings"),
+        (5, 6, "with 6 test photos and 2 comparisons: had all of them changed"),
+        (5, 430, "could be shown; four of five such studies"),
+    ],
+)
+def test_what_cannot_be_shown_says_why(seeds: int, photos: int, said: str) -> None:
+    pair = answers(0.9, photos, seeds, draw=1), answers(0.9, photos, seeds, draw=2)
+
+    summary, _ = tell_findings(
+        {"alpha=1": find_all({("M", "alpha=1"): pair})["M", "alpha=1"]}, "accuracy", "alpha=0", 2
+    )
+
+    assert said in summary
+
+
+def test_a_single_setting_is_held_against_nothing(repository: Path, tmp_path: Path) -> None:
+    runs = make_grid(["seed=1..2"], ["alpha=1"], repository)
+    for run in runs:
+        commit_run(repository, run, {"MobileNet": answers(0.9, 300, 2)[run.seed - 1]}, val=0.9)
+    results = collect(runs, find_experiments(repository), repository)
+
+    verdicts = judge(results, {}, "trash", repository)
+    write_report(tmp_path / "report", runs, results, verdicts, {}, {}, "trash")
+
+    text = (tmp_path / "report/report.md").read_text()
+    assert "For all runs: alpha=1." in text
+    assert "held against" not in text
+    assert "recommends" not in text
 
 
 def test_rarest_class_is_the_one_with_the_fewest_test_photos(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trashnet.errors import PipelineError
-from trashnet.study.experiments import find_experiments, rarest_class, run_grid
+from trashnet.study.experiments import check_fetched, find_experiments, rarest_class, run_grid
 from trashnet.study.grid import baseline_of, make_grid
 from trashnet.study.report import collect, judge, write_report
 
@@ -59,7 +59,9 @@ def study(
     """Run what is missing of the grid, then report on all of it."""
     runs = make_grid(arguments, fixed)
     baseline = baseline_of(runs)
+    check_fetched(runs)
     failed = run_grid(runs, address=address)
+    check_fetched(runs)
     commits = find_experiments()
     results = collect(runs, commits)
     if results.empty:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,10 @@ from trashnet.progress import progress_bar
 from trashnet.study.grid import Run, hash_workspace
 
 EXPERIMENTS = "refs/exps"
+FETCHED = re.compile(
+    r"^  ((?:download|split|pretrained@\S+):\n(?: {4}.*\n)+?) {4}outs:\n((?: {4}.*\n)+)", re.M
+)
+"""The stages of dvc.lock that take something from outside of the repository: what, and its hash."""
 SECONDS_TO_STOP = 30
 
 
@@ -83,6 +88,35 @@ def run_grid(
             bar.set_postfix_str(run.name.rpartition("-")[0])
             note(run, (execute or run_experiment)(run, folder))
     return failed
+
+
+def check_fetched(runs: Sequence[Run], folder: Path = Path()) -> None:
+    """Raise where photos, weights or lists were fetched anew since some of these runs.
+
+    Their addresses stand in a run's name, and what came from there in the
+    dvc.lock that it committed.
+    """
+    lock = folder / "dvc.lock"
+    brought = read_fetched(lock.read_text(encoding="utf-8")) if lock.exists() else {}
+    finished = find_experiments(folder)
+    others = []
+    for run in runs:
+        if run.name in finished:
+            of_run = read_fetched(read_file(finished[run.name], "dvc.lock", folder))
+            brought = of_run | brought
+            if of_run.items() - brought.items():
+                others.append(run.name)
+    if others:
+        raise PipelineError(
+            "photos, weights or lists were fetched anew since some runs of this study, which "
+            f"therefore do not compare; forget those with `dvc exp remove {' '.join(others)}`, or "
+            "bring back what they used with `git checkout dvc.lock` and `dvc checkout`."
+        )
+
+
+def read_fetched(lock: str) -> dict[str, str]:
+    """Return what the stages that fetch were asked and what came of it, as dvc.lock has them."""
+    return dict(FETCHED.findall(lock))
 
 
 def check_folder(folder: Path) -> None:

@@ -184,8 +184,8 @@ def hash_workspace(folder: Path = Path()) -> str:
 
 
 def describe(setting: Setting) -> str:
-    """Name a setting in one line, e.g. ``alpha=0.5``."""
-    return ", ".join(f"{key}={value}" for key, value in setting.items()) or "params.yaml"
+    """Name a setting in one line, e.g. ``alpha=0.5``; where nothing varies but the seed, at all."""
+    return ", ".join(f"{key}={value}" for key, value in setting.items()) or "these settings"
 
 
 def _range(text: str) -> list[Any]:

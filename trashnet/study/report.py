@@ -22,7 +22,7 @@ from trashnet.study.experiments import (
     read_metrics,
 )
 from trashnet.study.grid import Run, Setting, describe
-from trashnet.study.verdict import Finding, Pair, find_all, smallest_visible
+from trashnet.study.verdict import LEAST_SEEDS, Finding, Pair, find_all, smallest_visible
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: auto; padding: 1rem; }
@@ -201,12 +201,14 @@ def sentences(
     verdict: Verdict, results: pd.DataFrame, base: str, rarest: str, comparisons: int
 ) -> list[str]:
     """Put a model's verdict, one of so many comparisons of each measure, into words."""
-    return [
+    said = [
         *tell_findings(verdict.accuracy, "accuracy", base, comparisons),
         *tell_findings(verdict.rarest_recall, f"recall of {rarest}", base, comparisons),
         *(f"No verdict on {setting}: {reason}" for setting, reason in verdict.unjudged.items()),
-        tell_recommendation(verdict, results, base),
     ]
+    if results["setting"].nunique() > 1:
+        said.append(tell_recommendation(verdict, results, base))
+    return said
 
 
 def tell_findings(
@@ -215,18 +217,36 @@ def tell_findings(
     """Say whether a measure differs from the baseline's, then by how much, in points (percent)."""
     if not findings:
         return []
-    shown = [setting for setting, found in findings.items() if found.is_shown]
-    points = 100 * max(
-        smallest_visible(found.difference.standard_error, found.difference.photos, comparisons)
-        for found in findings.values()
+    return [
+        _summarize(findings, measure, base, comparisons),
+        *(_tell(measure, setting, found) for setting, found in findings.items()),
+    ]
+
+
+def _summarize(findings: dict[str, Finding], measure: str, base: str, comparisons: int) -> str:
+    differences = [found.difference for found in findings.values()]
+    if shown := [setting for setting, found in findings.items() if found.is_shown]:
+        return (
+            f"By more than chance, the {measure} of {', '.join(shown)} differs from that of {base}."
+        )
+    if all(difference.seeds < LEAST_SEEDS for difference in differences):
+        return (
+            f"No difference in {measure} can be shown with fewer than {LEAST_SEEDS} seeds, which "
+            "compare trainings and not settings; add seed=1..5."
+        )
+    visible = max(
+        smallest_visible(difference.standard_error, difference.photos, comparisons)
+        for difference in differences
     )
-    summary = (
-        f"By more than chance, the {measure} of {', '.join(shown)} differs from that of {base}."
-        if shown
-        else f"No difference in {measure} could be shown; four of five such studies would show "
-        f"one of {points:.1f} points."
+    if visible == 1:
+        return (
+            f"No difference in {measure} can be shown with {differences[0].photos} test photos and "
+            f"{comparisons} comparisons: had all of them changed, it could still be chance."
+        )
+    return (
+        f"No difference in {measure} could be shown; four of five such studies would show one of "
+        f"{100 * visible:.1f} points."
     )
-    return [summary, *(_tell(measure, setting, found) for setting, found in findings.items())]
 
 
 def _tell(measure: str, setting: str, found: Finding) -> str:
@@ -318,16 +338,21 @@ def tell(
     comparisons = sum(len(verdict.accuracy) for verdict in verdicts)
     seeds = sorted(set(results["seed"]))
     settings = list(dict.fromkeys(describe(run.setting) for run in runs))
+    done = (
+        f"seeds {', '.join(map(str, seeds))}; {results['experiment'].nunique()} of {len(runs)} "
+        "runs finished."
+    )
+    compared = (
+        f"{len(settings)} settings ({'; '.join(settings)}), {done} Every setting is held against "
+        f"{base}, on the same seeds and test photos."
+    )
+    of_all = [each for each in runs[0].overrides if all(each in run.overrides for run in runs)]
     blocks: list[Block] = [
         ("h1", f"Study of {', '.join(runs[0].setting) or 'the seed'}"),
-        (
-            "p",
-            f"{len(settings)} settings ({'; '.join(settings)}), "
-            f"seeds {', '.join(map(str, seeds))}; "
-            f"{results['experiment'].nunique()} of {len(runs)} runs finished. "
-            f"Every setting is held against {base}, on the same seeds and test photos.",
-        ),
+        ("p", compared if len(settings) > 1 else done.capitalize()),
     ]
+    if of_all:
+        blocks.append(("p", f"For all runs: {', '.join(of_all)}."))
     if failed:
         blocks += [
             ("h2", "Failed"),
@@ -350,8 +375,9 @@ def tell(
             "p",
             "Brackets: 95% bootstrap interval over seeds and test photos. p: McNemar's exact test "
             "on the majority of the seeds, corrected by Holm's method for all comparisons of this "
-            "measure. A difference counts as shown where p is below 0.05 and the interval leaves "
-            "out zero; smaller ones than four of five studies would show are seen less often. "
+            "measure. A difference counts as shown where p is below 0.05, the interval leaves out "
+            f"zero and there are {LEAST_SEEDS} seeds or more; smaller ones than four of five "
+            "studies would show are seen less often. "
             "Settings are recommended by validation accuracy; the test split only reports what "
             "that choice brings.",
         ),

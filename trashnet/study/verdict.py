@@ -15,6 +15,9 @@ RESAMPLES_AT_ONCE = 500
 LEVEL = 0.05
 POWER = 0.8
 
+LEAST_SEEDS = 3
+"""Fewer show the luck of single trainings, which no test on photos can tell from a setting."""
+
 
 class Difference(NamedTuple):
     """A setting against the baseline, on the same seeds and test photos.
@@ -31,8 +34,8 @@ class Difference(NamedTuple):
     p : float
         McNemar's exact test on the majority of the seeds, not yet corrected
         for the number of comparisons.
-    photos : int
-        How many were tested.
+    photos, seeds : int
+        How many were tested, by how many trainings each.
     """
 
     mean: float
@@ -41,6 +44,7 @@ class Difference(NamedTuple):
     standard_error: float
     p: float
     photos: int
+    seeds: int
 
 
 class Finding(NamedTuple):
@@ -58,8 +62,12 @@ class Finding(NamedTuple):
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is more than chance: by the test and by the interval."""
-        return self.p_holm < LEVEL and not self.difference.low <= 0 <= self.difference.high
+        """Whether it is more than chance: by the test and by the interval, over enough seeds."""
+        return (
+            self.p_holm < LEVEL
+            and not self.difference.low <= 0 <= self.difference.high
+            and self.difference.seeds >= LEAST_SEEDS
+        )
 
 
 Pair = tuple[str, str]
@@ -97,7 +105,8 @@ def compare(correct: np.ndarray, baseline: np.ndarray, seed: int = 1) -> Differe
     low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
     p = mcnemar(majority(correct), majority(baseline))
     spread = float(low), float(high), float(means.std())
-    return Difference(float(paired.mean()), *spread, p, photos=paired.shape[1])
+    seeds, photos = paired.shape
+    return Difference(float(paired.mean()), *spread, p, photos, seeds)
 
 
 def bootstrap_means(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
