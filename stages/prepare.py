@@ -7,7 +7,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -108,27 +108,28 @@ def inspect_shard(_: None, files: tuple[list[str], CarriedPhotos]) -> list[dict[
     ]
 
 
-def inspect_file(path: str, source: Path | BinaryIO) -> dict[str, Any]:
+def inspect_file(path: str, source: Path | BytesIO) -> dict[str, Any]:
     """Return one row of the manifest, judged by this file alone."""
-    content = source.read_bytes() if isinstance(source, Path) else source.read()
-    row = {
-        "path": path,
-        "label": PurePosixPath(path).parts[0],
-        "status": "ok",
-        "reason": "",
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "phash": "",
-        "group": "",
-        "width": None,
-        "height": None,
-        "size_bytes": len(content),
-    }
-    try:
-        photo = read_image(BytesIO(content))
-    except NotAnImageError as error:
-        return row | {"status": "not an image", "reason": str(error)}
-    except UnreadableImageError as error:
-        return row | {"status": "unreadable", "reason": str(error)}
+    with source.open("rb") if isinstance(source, Path) else source as file:
+        row = {
+            "path": path,
+            "label": PurePosixPath(path).parts[0],
+            "status": "ok",
+            "reason": "",
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+            "phash": "",
+            "group": "",
+            "width": None,
+            "height": None,
+            "size_bytes": file.seek(0, os.SEEK_END),
+        }
+        file.seek(0)
+        try:
+            photo = read_image(file)
+        except NotAnImageError as error:
+            return row | {"status": "not an image", "reason": str(error)}
+        except UnreadableImageError as error:
+            return row | {"status": "unreadable", "reason": str(error)}
     size = {"width": photo.width, "height": photo.height}
     return row | size | {"phash": str(imagehash.phash(photo))}
 
@@ -142,7 +143,7 @@ def correct_labels(manifest: pd.DataFrame, corrections: Path, parameter: str) ->
             dtype="str",
             keep_default_na=False,
             encoding="utf-8-sig",  # as spreadsheets write it
-        )
+        ).apply(lambda names: names.str.normalize("NFC"))
     except (OSError, ValueError) as error:  # pandas's own errors are ValueErrors
         raise PipelineError(
             f"{corrections} could not be read as a CSV with the columns file and class "

@@ -199,6 +199,7 @@ def read_lists(url: str) -> pd.DataFrame:
             )
         rows += [(*row, split) for row in read_list(f"{url.rstrip('/')}/{matching[0]}")]
     lists = pd.DataFrame(rows, columns=["name", "number", "split"])
+    lists["name"] = lists["name"].str.normalize("NFC")
     repeated = lists[lists["name"].duplicated(keep=False)].sort_values("name", kind="stable")
     if not repeated.empty:
         first, second = repeated.iloc[0], repeated.iloc[1]

@@ -78,6 +78,15 @@ def test_names_in_the_encoding_of_old_windows_lose_no_file(tmp_path: Path) -> No
     assert sorted(contents(tmp_path / "unpacked").values()) == [b"one", b"two"]
 
 
+def test_names_that_macos_wrote_in_utf_8_and_did_not_say_so_are_read(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "it", {"set/M--ll/1.jpg": b"one", "set/paper/1.jpg": b"two"})
+    archive.write_bytes(archive.read_bytes().replace(b"M--ll", "Müll".encode()))
+
+    extract(archive, tmp_path / "unpacked", "it")
+
+    assert contents(tmp_path / "unpacked").keys() == {"set/Müll/1.jpg", "set/paper/1.jpg"}
+
+
 def test_archive_in_an_archive_stays_packed(tmp_path: Path) -> None:
     """So nested bombs, such as 42.zip, never go off: their inner archives are no photos."""
     bomb = zipped(tmp_path / "bomb", {"zeros": bytes(5_000_000)}).read_bytes()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -74,15 +75,43 @@ def test_two_classes_of_one_photo_each_are_enough(tmp_path: Path) -> None:
 def test_folders_of_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
     members = {f"set/{split}/{label}/1.jpg": b"" for split in ("Train", "test") for label in "ab"}
 
-    with pytest.raises(PipelineError, match="cut into Train, test, each with class folders"):
+    with pytest.raises(PipelineError, match="cut into Train, test, with the classes in there"):
         class_files(laid_out(tmp_path / "it", members), "it")
 
 
-@pytest.mark.parametrize("name", ["test/1.jpg", "glass/old/1.jpg"])
-def test_a_class_may_be_called_like_a_split(name: str, tmp_path: Path) -> None:
-    root = laid_out(tmp_path / "it", {"train/old/1.jpg": b"one", name: b"two"})
+@pytest.mark.parametrize("beside", ["test/1.jpg", "valid/a/1.jpg"])
+def test_splits_beside_other_folders_or_flat_ones_are_no_classes(
+    beside: str, tmp_path: Path
+) -> None:
+    """Competitions have labelled photos to train on, and flat ones to answer."""
+    members = dict.fromkeys(["train/a/1.jpg", "train/b/1.jpg", "docs/1.jpg", beside], b"")
 
-    assert set(class_files(root, "it")) == {"train/old/1.jpg", name}
+    with pytest.raises(PipelineError, match="with the classes in there"):
+        class_files(laid_out(tmp_path / "it", members), "it")
+
+
+@pytest.mark.parametrize(
+    "names", [("train/1.jpg", "test/1.jpg"), ("train/old/1.jpg", "glass/old/1.jpg")]
+)
+def test_a_class_may_be_called_like_a_split(names: tuple[str, str], tmp_path: Path) -> None:
+    root = laid_out(tmp_path / "it", dict.fromkeys(names, b"one"))
+
+    assert set(class_files(root, "it")) == set(names)
+
+
+def test_letters_that_a_file_system_took_apart_are_put_together(tmp_path: Path) -> None:
+    apart = unicodedata.normalize("NFD", "Müll/é.jpg")
+
+    root = laid_out(tmp_path / "it", {apart: b"one", "paper/1.jpg": b"two"})
+
+    assert class_files(root, "it")["Müll/é.jpg"] == root / apart
+
+
+def test_two_names_that_look_alike_are_refused(tmp_path: Path) -> None:
+    names = {unicodedata.normalize(form, "Müll/1.jpg"): b"one" for form in ("NFC", "NFD")}
+
+    with pytest.raises(PipelineError, match=r"two files called 'Müll/1\.jpg'"):
+        class_files(laid_out(tmp_path / "it", names), "it")
 
 
 def test_photos_without_class_folders_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -28,6 +28,9 @@ ALWAYS_ALLOWED_BYTES = 10_000_000
 CHUNK_BYTES = 2**20
 MAX_HEADER_BYTES = 2**20
 """tarfile reads the long form of a name in one piece, whatever size it claims."""
+
+UTF8_FLAG = 0x800
+"""Says in a zip that a member's name is in UTF-8 (APPNOTE.TXT, 4.4.4, bit 11)."""
 
 SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
@@ -82,6 +85,9 @@ def class_files(root: Path, source: str) -> dict[str, Path]:
 
     Folders that only wrap the class folders are passed through. Hidden files
     and ``__MACOSX`` are left out, and so is what lies beside the class folders.
+    Letters with accents are named as keyboards write them (Unicode's form NFC):
+    some file systems and archives take them apart, and what a person types
+    would not be found.
 
     Parameters
     ----------
@@ -98,19 +104,27 @@ def class_files(root: Path, source: str) -> dict[str, Path]:
     Raises
     ------
     PipelineError
-        If there are no class folders, or fewer than two, or folders of splits instead.
+        If there are no class folders, or fewer than two, or folders of splits
+        instead, or two names that look alike.
     """
     folders = class_folders(root, source)
-    if all(map(_is_split, folders)):
+    splits = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
+    if len(splits) > 1 and any(map(_holds_folders, splits)):
         raise PipelineError(
-            f"{source} is cut into {', '.join(folder.name for folder in folders)}, each with "
-            "class folders; join them to one folder a class, because `split` cuts anew."
+            f"{source} is cut into {', '.join(folder.name for folder in splits)}, with the "
+            "classes in there; join them to one folder a class, because `split` cuts anew."
         )
-    files = {
-        path.relative_to(folders[0].parent).as_posix(): path
-        for folder in folders
-        for path in _visible_files(folder)
-    }
+    files: dict[str, Path] = {}
+    for folder in folders:
+        for path in _visible_files(folder):
+            place = path.relative_to(folder.parent).as_posix()
+            name = unicodedata.normalize("NFC", place)
+            if name in files:
+                raise PipelineError(
+                    f"{source} holds two files called {name!r}, in two ways to write the same "
+                    "letters; rename one of them."
+                )
+            files[name] = path
     for name in files:
         # Neither a line of a hash list nor a CSV file can show these.
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
@@ -174,8 +188,8 @@ def _is_class_folder(path: Path) -> bool:
     return path.is_dir() and not _is_hidden(path.name) and any(_visible_files(path))
 
 
-def _is_split(folder: Path) -> bool:
-    return folder.name.lower() in SPLIT_FOLDERS and any(map(_is_class_folder, folder.iterdir()))
+def _holds_folders(folder: Path) -> bool:
+    return any(map(_is_class_folder, folder.iterdir()))
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:
@@ -250,15 +264,25 @@ def _zip_members(archive: Path, source: str) -> Iterator[tuple[str, IO[bytes] | 
                     "the usual one."
                 )
             kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where packed on Windows
-            # Some Windows programs write the separator of their own system.
-            name = member.filename.replace("\\", "/")
+            name = _zip_name(member)
             if name.endswith("/"):
                 yield name, None
             elif kind in (0, stat.S_IFREG):
                 with file.open(member) as stream:
                     yield name, stream
             else:
-                raise _not_a_file(member.filename, source)
+                raise _not_a_file(name, source)
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Return a member's path, POSIX."""
+    name = member.filename
+    if not member.flag_bits & UTF8_FLAG:
+        # macOS writes UTF-8 and does not say so; zipfile takes that for the DOS encoding.
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode()
+    # Some Windows programs write the separator of their own system.
+    return name.replace("\\", "/")
 
 
 def _tar_members(archive: Path, limit: _Limit) -> Iterator[tuple[str, IO[bytes] | None]]:
