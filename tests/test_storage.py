@@ -212,6 +212,24 @@ def test_class_folders_may_be_links(tmp_path: Path) -> None:
     assert contents(tmp_path / "copy") == {"glass/1.jpg": b"one"}
 
 
+def test_pipe_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "1.jpg").write_bytes(b"one")
+    os.mkfifo(tmp_path / "set" / "pipe")
+
+    fetch_folder(str(tmp_path / "set"), tmp_path / "copy")
+
+    assert contents(tmp_path / "copy") == {"1.jpg": b"one"}
+
+
+def test_link_to_a_folder_above_is_named(tmp_path: Path) -> None:
+    (tmp_path / "set" / "glass").mkdir(parents=True)
+    (tmp_path / "set" / "glass" / "up").symlink_to(tmp_path / "set")
+
+    with pytest.raises(PipelineError, match="glass/up leads back to a folder that holds it"):
+        fetch_folder(str(tmp_path / "set"), tmp_path / "copy")
+
+
 def test_folders_are_told_from_files(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
@@ -434,12 +452,28 @@ def test_credentials_are_used_where_there_are_some(
 
 
 @pytest.mark.parametrize(
-    ("maker", "sign_in"),
-    [("Google Compute Engine\n", "google_default"), ("Standard PC\n", "anon"), (None, "anon")],
+    ("maker", "account", "sign_in"),
+    [
+        ("Google Compute Engine\n", True, "google_default"),
+        ("Google Compute Engine\n", False, "anon"),
+        ("Standard PC\n", True, "anon"),
+        (None, True, "anon"),
+    ],
 )
 def test_service_account_of_a_google_machine_is_used(
-    maker: str | None, sign_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    maker: str | None,
+    account: bool,
+    sign_in: str,
+    website: tuple[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    address, root = website
+    monkeypatch.setenv("GCE_METADATA_HOST", address.removeprefix("http://"))
+    if account:
+        email = root / storage.SERVICE_ACCOUNT.removeprefix("/")
+        email.parent.mkdir(parents=True)
+        email.write_text("someone@example.org")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     monkeypatch.setattr(storage, "MACHINE", tmp_path / "product_name")

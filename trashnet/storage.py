@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote
@@ -31,6 +33,11 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 MACHINE = Path("/sys/class/dmi/id/product_name")
 """Who made this machine, as Linux has it from the firmware: Google's machines say so."""
+
+SERVICE_ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default/email"
+"""What the metadata server of Google's machines knows only where one has a service account."""
+METADATA_SECONDS = 3.0
+"""How long that server, which stands beside the machine, may take to answer."""
 
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=15)
 
@@ -246,8 +253,15 @@ def _find(store: AbstractFileSystem, folder: str) -> list[str]:
     if not isinstance(store, LocalFileSystem):
         return list(store.find(folder))
     # fsspec would leave out folders that are links, or that this user may not read.
-    levels = os.walk(folder, followlinks=True, onerror=_raise)
-    return [str(Path(level, name)) for level, _, names in levels for name in names]
+    found = []
+    for level, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        for link in filter(Path.is_symlink, (Path(level, name) for name in folders)):
+            if Path(level).resolve().is_relative_to(link.resolve()):
+                raise OSError(f"the link {link} leads back to a folder that holds it")
+        # A pipe or a socket would be waited for without end.
+        files = (Path(level, name) for name in names)
+        found += [str(file) for file in files if file.is_file() or file.is_symlink()]
+    return found
 
 
 def _raise(error: OSError) -> None:
@@ -287,15 +301,34 @@ def _google_token() -> str:
     """Return gcsfs's name for how to sign in: with what this machine holds, else not at all.
 
     gcsfs's own search would also ask the metadata server for the machine's
-    service account, which costs seconds everywhere but on Google's machines.
+    service account, which costs seconds everywhere but on Google's machines,
+    and there would take a machine without one for signed in.
     """
     gcloud = Path(os.environ.get("CLOUDSDK_CONFIG", Path.home() / ".config/gcloud"))
     has_credentials = (
         "GOOGLE_APPLICATION_CREDENTIALS" in os.environ
         or (gcloud / "application_default_credentials.json").exists()
-        or (MACHINE.exists() and MACHINE.read_text(errors="replace").startswith("Google"))
+        or (
+            MACHINE.exists()
+            and MACHINE.read_text(errors="replace").startswith("Google")
+            and _has_service_account()
+        )
     )
     return "google_default" if has_credentials else "anon"
+
+
+def _has_service_account() -> bool:
+    """Ask the metadata server of Google's machines whether this one has a service account."""
+    server = HTTPConnection(
+        os.environ.get("GCE_METADATA_HOST", "metadata.google.internal"), timeout=METADATA_SECONDS
+    )
+    try:
+        server.request("GET", SERVICE_ACCOUNT, headers={"Metadata-Flavor": "Google"})
+        return server.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        server.close()
 
 
 def _retry(
