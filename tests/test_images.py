@@ -208,8 +208,17 @@ def test_bomb_is_refused_before_it_is_decoded(
 ) -> None:
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
 
-    with pytest.raises(UnreadableImageError, match="more than 64 million pixels"):
+    with pytest.raises(UnreadableImageError, match="more than 70 million pixels"):
         read_image(png_header(width, height))
+
+
+def test_large_file_that_is_no_photo_is_not_read(tmp_path: Path) -> None:
+    """A film among the photos would fill the memory."""
+    with (tmp_path / "film.jpg").open("wb") as film:
+        film.truncate(2**40)  # takes no room on the disk, and would in memory
+
+    with pytest.raises(NotAnImageError):
+        read_image(tmp_path / "film.jpg")
 
 
 def test_missing_file_is_not_called_a_broken_image(tmp_path: Path) -> None:

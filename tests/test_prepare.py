@@ -1,5 +1,7 @@
 """The prepare stage: a verdict on every file, and the usable photos beside it."""
 
+import tracemalloc
+import unicodedata
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +20,9 @@ from trashnet.errors import PipelineError
 
 REPOSITORY = Path(__file__).parents[1]
 TRASHNET = REPOSITORY.parent / "shared/trashnet/dataset-resized.zip"
+
+SIZE_OF_FILM = 200_000_000
+"""Bytes of a file that lies among the photos and is none."""
 
 CORRECTIONS = "corrections/mine.csv"
 
@@ -120,6 +125,20 @@ def test_row_describes_the_photo_as_it_is_seen(put_file: PutFile) -> None:
     assert row["size_bytes"] == len(file.getvalue())
     upright = Image.open(file).transpose(Image.Transpose.ROTATE_270)
     assert row["phash"] == str(imagehash.phash(upright))
+
+
+def test_large_file_that_is_no_photo_fits_into_memory(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    with film.open("wb") as file:
+        file.truncate(SIZE_OF_FILM)  # takes no room on the disk
+    tracemalloc.start()
+
+    row = prepare.inspect_file("glass/film.mp4", film)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (row["status"], row["size_bytes"]) == ("not an image", SIZE_OF_FILM)
+    assert peak < SIZE_OF_FILM / 10
 
 
 @pytest.mark.usefixtures("dataset")
@@ -260,6 +279,13 @@ def test_corrections_may_come_from_a_spreadsheet_with_notes(correct: Correct) ->
     correct("\ufefffile,class,note\nglass/2.jpg,paper,see the label on it\n")
 
     assert manifest().loc["glass/2.jpg", "label"] == "paper"
+
+
+def test_corrections_may_take_letters_apart(correct: Correct, put_file: PutFile) -> None:
+    put_file("glass/grün.jpg", jpeg(9))
+    correct(f"file,class\n{unicodedata.normalize('NFD', 'glass/grün.jpg')},paper\n")
+
+    assert manifest().loc["glass/grün.jpg", "label"] == "paper"
 
 
 @pytest.mark.parametrize(

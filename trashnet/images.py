@@ -5,6 +5,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -15,16 +16,19 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from trashnet.errors import PipelineError
 
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 70_000_000
 """Largest width x height that is decoded: a small file can unpack to more than the memory holds."""
 MAX_SCANS = 200
-"""Most passes over a progressive JPEG; programs write about ten. One of 64 million pixels takes
+"""Most passes over a progressive JPEG; programs write about ten. One of 70 million pixels takes
 0.04 s for each, and a pass of 14 bytes is valid: a megabyte would take an hour."""
 
 Source = TypeVar("Source")
 Loaded = TypeVar("Loaded")
 
 _FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+# Pillow would warn of a size that `read_image` itself refuses before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 """How a scan of one to four components begins (ITU-T T.81, B.2.3)."""
 
@@ -81,11 +85,14 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
         If the file itself cannot be opened or read.
     """
     name = str(source) if isinstance(source, Path) else "The file"
-    content = source.read_bytes() if isinstance(source, Path) else source.read()
-    if not content.startswith(_FIRST_BYTES):
-        raise NotAnImageError(
-            f"{name} is neither a JPEG nor a PNG image; convert it to one of them or leave it out."
-        )
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+        start = file.read(max(map(len, _FIRST_BYTES)))
+        if not start.startswith(_FIRST_BYTES):
+            raise NotAnImageError(
+                f"{name} is neither a JPEG nor a PNG image; convert it to one of them or leave it "
+                "out."
+            )
+        content = start + file.read()
     if len(_SCAN.findall(content)) > MAX_SCANS:
         raise UnreadableImageError(
             f"{name} is a JPEG of more than {MAX_SCANS} scans; save it anew or leave it out."
@@ -93,13 +100,13 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
     try:
         image = Image.open(BytesIO(content), formats=["JPEG", "PNG"])
         if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
+            raise UnreadableImageError(
+                f"{name} has more than {MAX_PIXELS // 10**6} million pixels; scale it down."
+            )
         image.load()
         return _to_rgb(_upright(image))
-    except Image.DecompressionBombError:
-        raise UnreadableImageError(
-            f"{name} has more than {MAX_PIXELS // 10**6} million pixels; scale it down."
-        ) from None
+    except UnreadableImageError:
+        raise
     except UnidentifiedImageError:
         fault = "its header is broken"
     except Exception as error:  # Pillow passes on whatever its parsers meet in broken bytes

@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -163,7 +163,7 @@ def carry_photos(folder: Path, paths: Sequence[str]) -> CarriedPhotos:
     return PhotosElsewhere(url, list(paths), hashes)
 
 
-def open_photos(photos: CarriedPhotos) -> Sequence[Path | BinaryIO]:
+def open_photos(photos: CarriedPhotos) -> Sequence[Path | BytesIO]:
     """Return what `trashnet.images` reads photos from.
 
     Raises
