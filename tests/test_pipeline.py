@@ -110,6 +110,20 @@ def test_another_split_seed_keeps_the_features(clone: Clone) -> None:
     assert stages_run(output) == {"split", "train", "evaluate", "compare"}
 
 
+def test_a_refused_dataset_leaves_the_photos_of_before(clone: Clone) -> None:
+    before = sorted((clone.folder / "data/raw").rglob("*"))
+    settings = ["-S", "datasets.sample.url=nowhere", "--downstream", "download"]
+    command = [sys.executable, "-m", "dvc", "exp", "run", *settings]
+
+    refused = subprocess.run(
+        command, cwd=clone.folder, env=clone.environment, capture_output=True, check=False
+    )
+
+    assert refused.returncode != 0
+    assert before
+    assert sorted((clone.folder / "data/raw").rglob("*")) == before
+
+
 @pytest.fixture
 def params_restored(clone: Clone) -> Iterator[None]:
     """Take back what an experiment adds to params.yaml and no later one overrides."""
