@@ -18,6 +18,10 @@ MAX_CHARACTERS_OF_CLASSES = 200
 SCRATCH = RAW.with_name(".partial-download")
 
 
+class OtherContentError(PipelineError):
+    """What an address holds has another hash than params.yaml names."""
+
+
 def main() -> None:
     """Write data/raw/<class>/<file> from the first address that gives the dataset."""
     params = load_params()
@@ -28,12 +32,17 @@ def main() -> None:
             return
         except PipelineError as fault:
             faults.append(str(fault).rstrip("."))
+            other_content = isinstance(fault, OtherContentError)
             if len(faults) < len(params.data.urls):
                 log(f"{faults[-1]}; trying the next address")
-    raise PipelineError(
-        f"{'; '.join(faults)}; point datasets.{params.dataset}.url at a zip, a tar, a folder or a "
-        "bucket prefix that this machine can read."
+    section = f"datasets.{params.dataset}"
+    advice = (
+        f"if that is meant, set {section}.content_sha256 to it, or to null"
+        if other_content
+        else f"point {section}.url at a zip, a tar, a folder or a bucket prefix that this machine "
+        "can read"
     )
+    raise PipelineError(f"{'; '.join(faults)}; {advice}.")
 
 
 def download(url: str, expected_sha256: str | None) -> None:
@@ -43,7 +52,7 @@ def download(url: str, expected_sha256: str | None) -> None:
         files = class_files(unpacked(url), url)
         sha256 = content_sha256(files)
         if expected_sha256 not in (None, sha256):
-            raise PipelineError(
+            raise OtherContentError(
                 f"{url} holds other files than expected: their content_sha256 is {sha256}, not "
                 f"{expected_sha256}."
             )

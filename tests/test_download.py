@@ -165,8 +165,8 @@ def test_every_mirror_that_failed_is_named(dataset: Path, configure: Configure) 
     assert str(caught.value) == (
         "/nowhere.zip could not be fetched: there is no such file, folder or bucket; "
         f"{dataset} holds other files than expected: their content_sha256 is "
-        f"{sha256_of(dataset)}, not {'0' * 64}; point datasets.mine.url at a zip, a tar, a "
-        "folder or a bucket prefix that this machine can read."
+        f"{sha256_of(dataset)}, not {'0' * 64}; if that is meant, set "
+        "datasets.mine.content_sha256 to it, or to null."
     )
 
 

@@ -110,6 +110,15 @@ def test_another_split_seed_keeps_the_features(clone: Clone) -> None:
     assert stages_run(output) == {"split", "train", "evaluate", "compare"}
 
 
+@pytest.fixture
+def params_restored(clone: Clone) -> Iterator[None]:
+    """Take back what an experiment adds to params.yaml and no later one overrides."""
+    before = (clone.folder / "params.yaml").read_bytes()
+    yield
+    (clone.folder / "params.yaml").write_bytes(before)
+
+
+@pytest.mark.usefixtures("params_restored")
 def test_a_refused_dataset_leaves_the_photos_of_before(clone: Clone) -> None:
     before = sorted((clone.folder / "data/raw").rglob("*"))
     settings = ["-S", "datasets.sample.url=nowhere", "--downstream", "download"]
@@ -122,14 +131,6 @@ def test_a_refused_dataset_leaves_the_photos_of_before(clone: Clone) -> None:
     assert refused.returncode != 0
     assert before
     assert sorted((clone.folder / "data/raw").rglob("*")) == before
-
-
-@pytest.fixture
-def params_restored(clone: Clone) -> Iterator[None]:
-    """Take back what an experiment adds to params.yaml and no later one overrides."""
-    before = (clone.folder / "params.yaml").read_bytes()
-    yield
-    (clone.folder / "params.yaml").write_bytes(before)
 
 
 @pytest.mark.usefixtures("params_restored")

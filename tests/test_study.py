@@ -55,6 +55,7 @@ PARAMS = """
 alpha: 0.2
 seed: 1
 optimizer: adamw
+models: [A, B]
 head: {units: [], dropout: 0.2}
 """
 
@@ -144,7 +145,7 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["alpha=1,1"], [], "names a value twice"),
         (["alpha=3..1"], [], "holds no value"),
         (["alpha=a..b"], [], "first..last"),
-        (["beta=1"], [], "no parameter beta; it has alpha, seed, optimizer, head"),
+        (["beta=1"], [], "no parameter beta; it has alpha, seed, optimizer, models, head"),
         (["head=1"], [], "name one of units, dropout"),
         (["alpha=1"], ["alpha=2"], "alpha is given 2 times"),
         (["alpha=1", "alpha=2"], [], "alpha is given 2 times"),
@@ -154,6 +155,8 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["alpha=2024-01-01"], [], "a number, a text"),
         (["alpha=1"], ["optimizer={a: 1}"], "a number, a text"),
         (["alpha=1"], ["head.depth=2"], "no parameter head.depth"),
+        (["models=A,B"], [], r"even of one: models=\[MobileNetV2\]"),
+        (["alpha=1"], ["models=A"], r"even of one: models=\[MobileNetV2\]"),
         (["alpha=1"], ["+ensembles.Pair=[A,B]"], "no parameter ensembles"),
     ],
 )

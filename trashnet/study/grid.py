@@ -20,6 +20,9 @@ SEED = "seed"
 CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/**/*")
 """What decides a run's outcome beside the parameters: the graph, its code, mended labels."""
 
+STAGES_OF = ("models", "export")
+"""DVC makes a stage of each entry, and where it finds no list it fails without saying so."""
+
 Setting = dict[str, Any]
 """Values by parameter name, e.g. ``{"alpha": 0.5, "head.dropout": 0.2}``."""
 
@@ -107,6 +110,11 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
             raise PipelineError(
                 f"{key} is a section of {PARAMS_FILE}; name one of {_keys(current)}."
             )
+    for key in STAGES_OF:
+        if not all(
+            isinstance(value, list) for value in [*values.get(key, []), constants.get(key, [])]
+        ):
+            raise PipelineError(f"{key} takes lists, in brackets even of one: {key}=[MobileNetV2].")
     values.setdefault(SEED, [constants.pop(SEED, look_up(params, SEED))])
 
     code = hash_code(folder)
