@@ -22,16 +22,22 @@ check_machine() {
         fail "$PWD is no git clone, and DVC needs one; get it with 'git clone', or run 'git init' here."
 }
 
-# Print the newest Python that the pinned packages are made for.
+# Print the newest Python that the pinned packages are made for, or the one that TRASHNET_PYTHON names.
 find_python() {
-    local candidate
-    for candidate in python3.13 python3.12 python3.11 python3; do
+    local candidate PATH=:$PATH: without_venv=
+    # What is about to be replaced cannot make its successor.
+    PATH=${PATH//":$PWD/.venv/bin:"/:}
+    for candidate in ${TRASHNET_PYTHON:-python3.13 python3.12 python3.11 python3}; do
         # Found is not enough: version managers put commands on the path that only complain.
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+        "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || continue
+        if "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
+        without_venv=${without_venv:-$candidate}
     done
+    [[ -z $without_venv ]] ||
+        fail "$without_venv cannot make environments; install its venv package (on Debian and Ubuntu: apt-get install $("$without_venv" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'))."
     fail "this needs Python 3.11, 3.12 or 3.13, and none of them is on the path; install one."
 }
 
@@ -43,8 +49,6 @@ environment_works() {
 make_environment() {
     local python
     python=$(find_python)
-    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        fail "$python cannot make environments; install its venv package (on Debian and Ubuntu: apt-get install python3-venv)."
     say "making .venv with $("$python" --version)."
     rm -rf .venv
     "$python" -m venv .venv

@@ -24,6 +24,12 @@ plots*) ;;
 *) exec {sys.executable} "$@" ;;
 esac
 """
+WITHOUT_VENV = f"""#!/bin/sh
+case "$2" in
+*ensurepip*) exit 1 ;;
+*) exec {sys.executable} "$@" ;;
+esac
+"""
 OUTSIDE_3_11_TO_3_13 = "#!/bin/sh\nexit 1\n"
 
 
@@ -48,7 +54,9 @@ class Clone:
         (self.path / name).write_text(script)
         (self.path / name).chmod(0o755)
 
-    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, script: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": f"{self.path}:/usr/bin:/bin",
             "CALLS": str(self.calls),
@@ -57,7 +65,7 @@ class Clone:
         }
         self.calls.write_text("")
         return subprocess.run(
-            [self.folder / "run", *arguments],
+            [script or self.folder / "run", *arguments],
             cwd="/",
             env=environment | variables,
             stdin=subprocess.DEVNULL,
@@ -162,6 +170,53 @@ def test_python_of_another_version_is_passed_over(clone: Clone) -> None:
     clone.put_on_path("python3.13", OUTSIDE_3_11_TO_3_13)
 
     assert clone.run().returncode == 0
+
+
+def test_the_environment_that_is_replaced_does_not_make_its_successor(clone: Clone) -> None:
+    """Where it is active, its own Python comes first on the path."""
+    clone.run()
+    (clone.folder / ".venv/bin/python3.13").symlink_to("python")
+    (clone.folder / ".venv/complete").unlink()
+
+    done = clone.run(PATH=f"{clone.folder}/.venv/bin:{clone.path}:/usr/bin:/bin")
+
+    assert done.returncode == 0
+    assert clone.work_done() == ["venv", "pip", "repro", "plots"]
+
+
+def test_python_that_cannot_make_environments_is_passed_over(clone: Clone) -> None:
+    (clone.path / "python3.13").rename(clone.path / "python3.12")
+    clone.put_on_path("python3.13", WITHOUT_VENV)
+
+    assert clone.run().returncode == 0
+
+
+def test_the_package_that_lacks_is_named_with_its_version(clone: Clone) -> None:
+    clone.put_on_path("python3.13", WITHOUT_VENV)
+    for name in ["python3.12", "python3.11", "python3"]:
+        clone.put_on_path(name, OUTSIDE_3_11_TO_3_13)
+
+    done = clone.run()
+
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    assert f"apt-get install {version}-venv)" in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_python_that_is_named_is_taken(clone: Clone) -> None:
+    clone.put_on_path("mine", STAND_IN)
+    clone.put_on_path("python3.13", OUTSIDE_3_11_TO_3_13)
+
+    assert "making .venv" in clone.run(TRASHNET_PYTHON="mine").stdout
+
+
+def test_scripts_can_be_started_by_a_link(clone: Clone) -> None:
+    (clone.path / "run").symlink_to(clone.folder / "run")
+
+    done = clone.run(script=clone.path / "run", CDPATH="/usr")
+
+    assert done.returncode == 0
+    assert clone.work_done() == ["venv", "pip", "repro", "plots"]
 
 
 def test_without_a_fitting_python_it_says_which_would_do(clone: Clone) -> None:
