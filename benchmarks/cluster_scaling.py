@@ -1,6 +1,7 @@
 """Simulate how long features of many photos take on 1 to 64 nodes, from shard times measured here.
 
-Run from the repository's root after `dvc repro augment`, on a machine with nothing else to do:
+Run from the repository's root after `dvc repro augment pretrained@MobileNetV2`, on a machine with
+nothing else to do:
 
     python -m benchmarks.cluster_scaling MobileNetV2
 

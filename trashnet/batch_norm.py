@@ -20,7 +20,7 @@ def let_batch_norm_learn(tail: keras.Model, activations: np.ndarray) -> None:
     ----------
     tail : keras.Model
         Changed in place.
-    activations : float array, shape (n, ...)
+    activations : float or uint8 array, shape (n, ...)
         Some hundred photos at the cut.
     """
     measuring = keras.models.clone_model(tail, clone_function=_copy_to_measure, recursive=True)

@@ -137,6 +137,6 @@ def smallest_batch(splits: pd.DataFrame, batch_size: int) -> int:
 
 
 def first_activations(batches: PhotoBatches) -> np.ndarray:
-    """Return the activations of an epoch's first batches, float, shape (n, ...)."""
+    """Return an epoch's first batches of activations (n, ...), uint8 where they are the pixels."""
     few = islice(batches, BATCHES_MEASURED)
     return np.concatenate([activations for activations, _, _ in few])

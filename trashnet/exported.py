@@ -15,6 +15,8 @@ from trashnet.errors import PipelineError
 from trashnet.files import atomic_file
 from trashnet.litert import make_interpreter
 
+EXPORT = "name the model in `export` of params.yaml and run `dvc repro`"
+"""How a person gets a file of this kind."""
 LABELS_MEMBER = "labels.txt"
 DESCRIPTION_MEMBER = "model.json"
 
@@ -104,7 +106,7 @@ def load_exported(path: Path) -> ExportedClassifier:
         If the file is missing or is not such a model.
     """
     if not path.is_file():
-        raise PipelineError(f"There is no model at {path}; export it with `dvc repro`.")
+        raise PipelineError(f"There is no model at {path}; {EXPORT}.")
     flat_buffer = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(flat_buffer)) as file:
@@ -118,7 +120,7 @@ def load_exported(path: Path) -> ExportedClassifier:
     except Exception as error:  # LiteRT passes on whatever it meets in a broken or foreign file
         raise PipelineError(
             f"{path} is not a LiteRT model that this pipeline exported "
-            f"({shorten(str(error), 200, placeholder=' ...')}); export it again with `dvc repro`."
+            f"({shorten(str(error), 200, placeholder=' ...')}); {EXPORT}."
         ) from None
     return exported
 

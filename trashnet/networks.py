@@ -130,7 +130,7 @@ def settle_random_weights(name: str, backbone: keras.Model, pixels: np.ndarray) 
     backbone : keras.Model
         Changed in place.
     pixels : uint8 array, shape (n, height, width, 3)
-        Some hundred photos.
+        Some dozens of photos.
     """
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.DepthwiseConv2D):
