@@ -19,18 +19,17 @@ from app.answers import PhotoAnswer, in_words, percent, rule_in_words
 from app.markup import STYLE, bars, confusion_table, plain
 from app.models import MAX_PHOTOS, answer_photo, class_names, heat_photo
 from app.results import (
-    Score,
     confusion,
     mistakes,
     read_calibration,
     read_history,
     read_members,
-    read_scores,
     read_test_predictions,
+    score,
 )
 from trashnet.errors import PipelineError
 from trashnet.images import ImageError
-from trashnet.prediction import PHOTO_SUFFIXES
+from trashnet.prediction import PHOTO_SUFFIXES, compared_models
 
 
 def main() -> None:
@@ -40,12 +39,10 @@ def main() -> None:
     st.html(STYLE)
     st.title("What waste is this?")
     with telling_errors():
-        scores = read_scores()
-        model = choose_model(scores)
-        show_tabs(model, scores[model])
+        show_tabs(choose_model(compared_models()))
 
 
-def show_tabs(model: str, score: Score) -> None:
+def show_tabs(model: str) -> None:
     """Show the open tab."""
     asking, quality, mistaken = st.tabs(
         ["Ask", "How good is it?", "Its mistakes"], key="tab", bind="query-params"
@@ -57,7 +54,7 @@ def show_tabs(model: str, score: Score) -> None:
             show_answers(model, photos)
     with quality, telling_errors():
         if quality.open:
-            show_quality(model, score)
+            show_quality(model)
     with mistaken, telling_errors():
         if mistaken.open:
             show_mistakes(model)
@@ -77,16 +74,19 @@ def telling_errors() -> Iterator[None]:
         st.error(plain(str(error)))
 
 
-def choose_model(scores: dict[str, Score]) -> str:
+def choose_model(models: list[str]) -> str:
     """Let the person pick one of the models that the comparison lists."""
 
     def label(model: str) -> str:
-        score = scores[model]
-        return f"{model}: {score.accuracy:.1%} right [{100 * score.low:.0f} to {score.high:.0%}]"
+        try:
+            share, low, high = score(read_test_predictions(model))
+        except PipelineError:  # the tabs say what is missing
+            return model
+        return f"{model}: {share:.1%} right [{100 * low:.0f} to {high:.0%}]"
 
     return st.selectbox(
         "Model",
-        list(scores),
+        models,
         format_func=label,
         help="The best on validation first. In brackets the 95% interval of the share of test "
         "photos that the model has right.",
@@ -145,12 +145,13 @@ def show_answer(
     )
 
 
-def show_quality(model: str, score: Score) -> None:
+def show_quality(model: str) -> None:
     """Show how good the model is on photos that it never saw."""
     calibration = read_calibration(model)
     predictions = read_test_predictions(model)
+    share, low, high = score(predictions)
     with st.container(horizontal=True, gap="large"):
-        st.metric("Test photos right", f"{score.accuracy:.1%}", width="content")
+        st.metric("Test photos right", f"{share:.1%}", width="content")
         st.metric(
             "Calibration error",
             f"{calibration.error_after:.1%}",
@@ -159,7 +160,7 @@ def show_quality(model: str, score: Score) -> None:
             width="content",
         )
     st.caption(
-        f"Right on {100 * score.low:.1f} to {score.high:.1%} of photos like the "
+        f"Right on {100 * low:.1f} to {high:.1%} of photos like the "
         f"{len(predictions)} test photos (95% interval)."
     )
     st.subheader("What it takes for what")

@@ -12,8 +12,9 @@ from app.answers import percent
 STYLE = """
 <style>
 .stMainBlockContainer {padding-top: 3rem}
-.bars {display: grid; grid-template-columns: max-content 1fr max-content; gap: .45rem .75rem;
-       align-items: center; font-size: .95rem}
+.bars {display: grid; grid-template-columns: minmax(0, max-content) minmax(25%, 1fr) max-content;
+       gap: .45rem .75rem; align-items: center; font-size: .95rem}
+.bars > div {min-width: 0; overflow-wrap: anywhere}
 .bars .track {height: .6rem; border-radius: .3rem; overflow: hidden;
               background: color-mix(in srgb, currentColor 10%, transparent)}
 .bars .share {height: 100%; border-radius: .3rem; background: #2f6f4f}
@@ -22,6 +23,7 @@ STYLE = """
 .confusion {overflow-x: auto}
 .confusion table {border-collapse: separate; border-spacing: 3px; font-size: .9rem}
 .confusion th {font-weight: 500; text-align: right; padding: 0 .4rem; white-space: nowrap}
+.confusion tbody th {white-space: normal; min-width: 6rem; max-width: 10rem}
 .confusion thead th {writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
                      padding: .4rem 0}
 .confusion td {min-width: 2.4rem; height: 2.4rem; text-align: center; border-radius: .3rem;
@@ -79,7 +81,8 @@ def _cell(count: int, share: float, *, right: bool) -> str:
     if not count:
         return '<td class="none">·</td>'
     colour = "#2f6f4f" if right else "#b4532a"
-    ink = "#ffffff" if share > 0.5 else "inherit"
+    # Below, the shade is so light that dark ink stands out more.
+    ink = "#ffffff" if share > 0.8 else "inherit"
     # A single photo among a hundred has to be seen as well.
     shade = max(share, 0.12)
     return (

@@ -10,6 +10,7 @@ from PIL import Image
 
 from app.answers import PhotoAnswer, ask
 from app.results import probabilities, read_test_predictions
+from trashnet.dataset import IMAGES
 from trashnet.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -76,11 +77,14 @@ def _check_evaluated(
     # On a photo that every model is sure of, two trainings may agree.
     doubtful = int(written.max(axis=1).argmin())
     path = Path(predictions["path"][doubtful])
-    if not path.is_file():  # only the model was brought here
+    if not IMAGES.is_dir():  # only the model was brought here
         return
-    answer = ask(predict, classifier.image_size, 1.0, path.read_bytes())
-    moved = np.abs(written.loc[doubtful].reindex(classifier.class_names) - answer.probabilities)
-    if not moved.max(skipna=False) <= SAME_PROBABILITY:
+    same = path.is_file() and list(written) == classifier.class_names
+    if same:
+        answer = ask(predict, classifier.image_size, 1.0, path.read_bytes())
+        moved = (written.loc[doubtful] - answer.probabilities).abs()
+        same = bool(moved.max(skipna=False) <= SAME_PROBABILITY)
+    if not same:
         raise PipelineError(
             f"{model} is not the model that was evaluated last, so nobody knows how good it is; "
             "run `dvc repro`."

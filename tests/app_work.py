@@ -67,5 +67,4 @@ def write_comparison() -> None:
             Path("data/images", label, f"{color}.png").write_bytes(photo(color))
     for model, sharpness in {"MobileNetV2": 10, "MobileNet": 4, "ResNet101V2": 1}.items():
         write_results(model, color_classifier(sharpness))
-    score = {"test_accuracy": 0.833333, "test_accuracy_low": 0.41, "test_accuracy_high": 0.97}
-    write_json("reports/comparison.json", {"models": {"MobileNetV2": score, "MobileNet": score}})
+    write_json("reports/comparison.json", {"models": {"MobileNetV2": {}, "MobileNet": {}}})
