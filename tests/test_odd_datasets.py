@@ -88,6 +88,17 @@ def test_names_that_matplotlib_takes_for_mathematics_are_drawn() -> None:
     assert Path("comparison.png").is_file()
 
 
+def test_long_names_leave_room_for_the_picture(recwarn: pytest.WarningsRecorder) -> None:
+    """Matplotlib warns where labels take all of it."""
+    columns = ["Test Accuracy", "Test Accuracy Low", "Test Accuracy High", "Best Val Accuracy"]
+    comparison = pd.DataFrame({"Model": ["MobileNet"], **dict.fromkeys(columns, 0.5)})
+    recall = pd.DataFrame({"Verpackungen aus Kunststoff, Metall und Verbundstoffen": [0.5], "b": 1})
+
+    draw_comparison(Path("comparison.png"), "mine", comparison, recall)
+
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 @pytest.mark.parametrize("classes", [2, 100])
 def test_two_classes_or_a_hundred(classes: int) -> None:
     for position in range(classes):

@@ -1,5 +1,6 @@
 """The picture of a comparison: how often each model is right, overall and in each class."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trashnet.files import atomic_file
+
+# A class may be named in letters that Matplotlib's own font lacks: the picture shows boxes then.
+warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
 
 
 def draw_comparison(path: Path, title: str, comparison: pd.DataFrame, recall: pd.DataFrame) -> None:
@@ -25,7 +29,10 @@ def draw_comparison(path: Path, title: str, comparison: pd.DataFrame, recall: pd
         A row a model in the same order, a column a class, in [0, 1].
     """
     models, classes = recall.shape
-    figure = Figure(figsize=(6 + 0.65 * classes, 2 + 0.4 * models), layout="constrained")
+    longest_name = max(map(len, recall.columns))
+    figure = Figure(
+        figsize=(6 + 0.65 * classes, 2 + 0.4 * models + 0.05 * longest_name), layout="constrained"
+    )
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4, 0.65 * classes])
     # A dataset or a class may be called $x$.
     figure.suptitle(title, fontsize=11, parse_math=False)
