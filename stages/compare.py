@@ -14,7 +14,7 @@ from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, write_json, write_text
 from trashnet.metrics import holm, mcnemar, read_predictions, wilson_interval
 from trashnet.model_card import Subject, write_card
-from trashnet.params import load_params
+from trashnet.params import load_params, public_address
 from trashnet.stage import log, run_stage
 
 METRICS = Path("metrics")
@@ -45,7 +45,7 @@ def main() -> None:
     header = Header(
         dataset=params.dataset,
         split=params.split.method,
-        weights=params.data.pretrained,
+        weights=public_address(params.data.pretrained),
         seed=params.seed,
         test_photos=len(correct),
     )

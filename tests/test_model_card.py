@@ -121,6 +121,21 @@ def test_a_licence_that_nobody_stated_is_said_to_be_missing() -> None:
     assert "whatever holds for the files in gs://bucket/weights" in card(params)
 
 
+def test_what_signs_an_address_is_not_published() -> None:
+    params = load_params(PARAMS)
+    signed = {
+        "urls": ["https://me:secret@store.example/set%201.zip?sig=secret#secret", "gs://b/a?b.zip"],
+        "pretrained": "https://store.example/weights?sig=secret",
+    }
+    private = params.data.model_copy(update=signed)
+
+    page = card(params.model_copy(update={"datasets": {"sample": private}}))
+
+    assert "from https://store.example/set%201.zip or gs://b/a?b.zip," in page
+    assert "the files in https://store.example/weights" in page
+    assert "secret" not in page
+
+
 def test_card_of_an_ensemble_names_its_members() -> None:
     training = subject().training | {"members": ["MobileNet", "MobileNetV2"]}
     del training["kept"]

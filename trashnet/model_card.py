@@ -9,7 +9,7 @@ import pandas as pd
 
 from trashnet.dataset import MANIFEST, SPLIT_NAMES, SPLITS
 from trashnet.metrics import wilson_interval
-from trashnet.params import Dataset, Params
+from trashnet.params import Dataset, Params, public_address
 
 CONFUSIONS_SHOWN = 8
 
@@ -119,8 +119,8 @@ def _data(params: Params, counts: dict[str, Any], manifest: pd.DataFrame) -> lis
     return [
         "## What it was trained and tested on",
         "",
-        f"Dataset {params.dataset} from {' or '.join(params.data.urls)}, split by method "
-        f"{counts['method']}. Photos of each class:",
+        f"Dataset {params.dataset} from {' or '.join(map(public_address, params.data.urls))}, "
+        f"split by method {counts['method']}. Photos of each class:",
         "",
         *_table(["Class", *SPLIT_NAMES], rows),
         "",
@@ -244,7 +244,7 @@ def _licences(name: str, dataset: Dataset) -> list[str]:
                 "ImageNet (https://image-net.org/download)"
             )
         case folder:
-            weights = f"whatever holds for the files in {folder}"
+            weights = f"whatever holds for the files in {public_address(folder)}"
     return ["## Licences", "", f"- Photos: {photos}.", f"- Pretrained weights: {weights}."]
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -272,6 +273,14 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     except ValidationError as error:
         faults = "; ".join(_explain(fault) for fault in error.errors())
         raise PipelineError(f"{path} cannot be used: {faults}.") from None
+
+
+def public_address(url: str) -> str:
+    """Leave out of a web address what may be a password or a signature: reports are published."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def _explain(fault: ErrorDetails) -> str:
