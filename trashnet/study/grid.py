@@ -111,9 +111,8 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
                 f"{key} is a section of {PARAMS_FILE}; name one of {_keys(current)}."
             )
     for key in STAGES_OF:
-        if not all(
-            isinstance(value, list) for value in [*values.get(key, []), constants.get(key, [])]
-        ):
+        given_lists = [*values.get(key, []), constants.get(key, [])]
+        if not all(isinstance(value, list) for value in given_lists):
             raise PipelineError(f"{key} takes lists, in brackets even of one: {key}=[MobileNetV2].")
     values.setdefault(SEED, [constants.pop(SEED, look_up(params, SEED))])
 
