@@ -15,6 +15,7 @@ import pytest
 from cluster_nodes import Nodes
 from gcp_storage_emulator import server
 from hypothesis import settings
+from study_work import make_repository
 
 from trashnet import storage
 
@@ -94,3 +95,9 @@ def nodes() -> Iterator[Nodes]:
         nodes = Nodes(workers=2)
         yield nodes
         nodes.stop()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Return a git repository with parameters and code, one commit old."""
+    return make_repository(tmp_path)
