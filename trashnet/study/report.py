@@ -234,10 +234,7 @@ def _summarize(findings: dict[str, Finding], measure: str, base: str, comparison
             f"No difference in {measure} can be shown with fewer than {LEAST_SEEDS} seeds, which "
             "compare trainings and not settings; add seed=1..5."
         )
-    visible = max(
-        smallest_visible(difference.standard_error, difference.photos, comparisons)
-        for difference in differences
-    )
+    visible = max(smallest_visible(difference, comparisons) for difference in differences)
     if visible == 1:
         return (
             f"No difference in {measure} can be shown with {differences[0].photos} test photos and "
@@ -373,8 +370,10 @@ def tell(
         ("h2", "How to read this"),
         (
             "p",
-            "Brackets: 95% bootstrap interval over seeds and test photos. p: McNemar's exact test "
-            "on the majority of the seeds, corrected by Holm's method for all comparisons of this "
+            "Brackets: 95% bootstrap interval over seeds and test photos. p: the larger of "
+            "McNemar's exact test on the majority of the seeds, which says whether other photos "
+            "could have turned it, and the paired t test over seeds, which says whether other "
+            "trainings could; corrected by Holm's method for all comparisons of this "
             "measure. A difference counts as shown where p is below 0.05, the interval leaves out "
             f"zero and there are {LEAST_SEEDS} seeds or more; smaller ones than four of five "
             "studies would show are seen less often. "

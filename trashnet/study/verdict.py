@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import beta, norm
+from scipy.stats import beta, norm, t, ttest_1samp
 
 from trashnet.metrics import holm, mcnemar
 
@@ -31,9 +31,13 @@ class Difference(NamedTuple):
         95% bootstrap interval of `mean`.
     standard_error : float
         Standard deviation of the bootstrap.
+    seeds_error : float
+        Standard error of the mean over seeds, on these photos; 0 for one seed.
     p : float
-        McNemar's exact test on the majority of the seeds, not yet corrected
-        for the number of comparisons.
+        The larger of two, not yet corrected for the number of comparisons:
+        McNemar's exact test on the majority of the seeds, for which the photos
+        are the sample, and the paired t test of `p_over_seeds`, for which the
+        trainings are.
     photos, seeds : int
         How many were tested, by how many trainings each.
     """
@@ -42,6 +46,7 @@ class Difference(NamedTuple):
     low: float
     high: float
     standard_error: float
+    seeds_error: float
     p: float
     photos: int
     seeds: int
@@ -62,7 +67,7 @@ class Finding(NamedTuple):
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is more than chance: by the test and by the interval, over enough seeds."""
+        """Whether it is more than chance: by the tests and by the interval, over enough seeds."""
         return (
             self.p_holm < LEVEL
             and not self.difference.low <= 0 <= self.difference.high
@@ -103,10 +108,41 @@ def compare(correct: np.ndarray, baseline: np.ndarray, seed: int = 1) -> Differe
     paired = correct.astype(float) - baseline.astype(float)
     means = bootstrap_means(paired, np.random.default_rng(seed))
     low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
-    p = mcnemar(majority(correct), majority(baseline))
-    spread = float(low), float(high), float(means.std())
+    by_seed = paired.mean(axis=1)
     seeds, photos = paired.shape
-    return Difference(float(paired.mean()), *spread, p, photos, seeds)
+    return Difference(
+        mean=float(paired.mean()),
+        low=float(low),
+        high=float(high),
+        standard_error=float(means.std()),
+        seeds_error=float(by_seed.std(ddof=1) / np.sqrt(seeds)) if seeds > 1 else 0.0,
+        p=max(mcnemar(majority(correct), majority(baseline)), p_over_seeds(by_seed)),
+        photos=photos,
+        seeds=seeds,
+    )
+
+
+def p_over_seeds(differences: np.ndarray) -> float:
+    """Return the p value of the paired t test (Student 1908) over seeds.
+
+    McNemar's test takes the trainings as given: on thousands of photos it finds
+    the luck of three trainings, whatever their setting.
+
+    Parameters
+    ----------
+    differences : float array, shape (seeds,)
+        The setting's share of photos right less the baseline's.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 where all seeds differ alike, which one seed always does.
+    """
+    if not differences.any():
+        return 1.0
+    if np.ptp(differences) == 0:
+        return 0.0
+    return float(ttest_1samp(differences, 0).pvalue)
 
 
 def bootstrap_means(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -144,30 +180,34 @@ def majority(correct: np.ndarray) -> np.ndarray:
     return more_than_half
 
 
-def smallest_visible(standard_error: float, photos: int, comparisons: int) -> float:
+def smallest_visible(found: Difference, comparisons: int) -> float:
     """Return the difference that four of five such studies would show, 1 where none could.
 
     By the normal approximation it is the two-sided quantile at the level
     shared out over the comparisons (Bonferroni), plus that of the power, in
-    standard errors (Cohen 1988, Statistical Power Analysis, chapter 2). On few
-    photos McNemar's exact test asks for more: even where all photos that differ
-    do so in one direction, it takes so many of them, and a binomial number of
-    photos to be as large as that with the power (Clopper and Pearson 1934).
+    standard errors (Cohen 1988, Statistical Power Analysis, chapter 2); over
+    seeds, which are few, the quantiles are those of t. On few photos McNemar's
+    exact test asks for more: even where all photos that differ do so in one
+    direction, it takes so many of them, and a binomial number of photos to be
+    as large as that with the power (Clopper and Pearson 1934).
 
     Parameters
     ----------
-    standard_error : float
-        Of a `Difference`.
-    photos : int
-        How many were tested.
+    found : Difference
+        Whose errors and numbers of photos and seeds such studies have.
     comparisons : int
         Among which Holm's method corrects.
     """
-    quantiles = norm.ppf(1 - LEVEL / comparisons / 2) + norm.ppf(POWER)
+    level = 1 - LEVEL / comparisons / 2
     # n photos in one direction have p = 2 * 0.5 ** n.
     needed = int(np.floor(np.log2(2 * comparisons / LEVEL))) + 1
-    if needed > photos:
+    if needed > found.photos:
         return 1.0
-    return max(
-        float(quantiles * standard_error), float(beta.ppf(POWER, needed, photos - needed + 1))
-    )
+    visible = [
+        (norm.ppf(level) + norm.ppf(POWER)) * found.standard_error,
+        beta.ppf(POWER, needed, found.photos - needed + 1),
+    ]
+    if found.seeds > 1:
+        freedom = found.seeds - 1
+        visible.append((t.ppf(level, freedom) + t.ppf(POWER, freedom)) * found.seeds_error)
+    return min(1.0, float(max(visible)))
