@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from cluster_nodes import Nodes, needs_ray
 
+from trashnet.errors import PipelineError
 from trashnet.study.experiments import find_experiments, run_grid
 from trashnet.study.grid import make_grid
+from trashnet.study.nodes import describe_repository, run_in_clone
 
 STUB = """
 import json, pathlib
@@ -65,6 +67,11 @@ def scores(folder: Path) -> dict[str, str]:
     }
 
 
+def add_remote(folder: Path, url: str, *where: str) -> None:
+    command = [sys.executable, "-m", "dvc", "remote", "add", "-d", *where, "store", url]
+    subprocess.run(command, cwd=folder, check=True)
+
+
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.parametrize("through", ["cache", "remote"])
@@ -78,8 +85,7 @@ def test_a_study_on_the_cluster_equals_the_local_one(
     subprocess.run([*dvc, "exp", "remove", "-A"], cwd=study, check=True)
     if through == "remote":
         shutil.rmtree(study / ".dvc/cache")
-        store = str(tmp_path / "store")
-        subprocess.run([*dvc, "remote", "add", "-d", "store", store], cwd=study, check=True)
+        add_remote(study, str(tmp_path / "store"))
 
     assert run_grid(runs, study, address=nodes.address) == {}
 
@@ -104,3 +110,40 @@ def test_a_run_that_fails_on_the_cluster_is_told_and_the_rest_goes_on(
 
     assert failed == {runs[1].name: "train: out of luck"}
     assert set(find_experiments(study)) == {runs[0].name, runs[2].name}
+
+
+def test_a_node_that_does_not_see_the_remote_trains_nothing(study: Path, tmp_path: Path) -> None:
+    add_remote(study, str(tmp_path / "store"))
+    (run,) = make_grid(["seed=1"], [], study)
+
+    with describe_repository(study) as repository:
+        (tmp_path / "store").rename(tmp_path / "elsewhere")
+
+        with pytest.raises(PipelineError, match=f"does not see {tmp_path / 'store'}, through"):
+            run_in_clone(repository, run)
+
+
+def test_a_bucket_needs_no_folder_that_all_see(study: Path) -> None:
+    add_remote(study, "gs://bucket/dvc")
+
+    with describe_repository(study) as repository:
+        assert (repository.remote, repository.store, repository.probe) == ("store", "", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "where", "message"),
+    [
+        ("gs://bucket/dvc", ["--local"], "this machine's own configuration"),
+        ("../store", [], r"relative path, \.\./\.\./store,"),
+    ],
+)
+def test_a_remote_that_nodes_cannot_find_is_refused_before_anything_runs(
+    url: str, where: list[str], message: str, study: Path
+) -> None:
+    add_remote(study, url, *where)
+
+    with (
+        pytest.raises(PipelineError, match=message),
+        describe_repository(study),
+    ):
+        pass

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from configparser import ConfigParser
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -28,19 +29,20 @@ class Repository(NamedTuple):
         Its hash.
     changes : bytes
         A patch with what is not committed yet.
-    has_remote : bool
-        Results travel through DVC's default remote; else through `cache`.
-    cache : str
-        DVC's cache here.
+    remote : str
+        Name of DVC's default remote, through which results travel; empty where
+        they do through DVC's cache here.
+    store : str
+        The folder of either; empty where the remote is no folder.
     probe : str
-        A file in it that exists while the study runs: a node that sees it sees the cache.
+        A file in it that exists while the study runs: a node that sees it sees the folder.
     """
 
     bundle: bytes
     commit: str
     changes: bytes
-    has_remote: bool
-    cache: str
+    remote: str
+    store: str
     probe: str
 
 
@@ -79,7 +81,7 @@ def run_on_nodes(
 
     def bring_home(run: Run, outcome: Outcome) -> None:
         if outcome.reason is None:
-            import_experiment(folder, run, outcome.bundle, repository.has_remote)
+            import_experiment(folder, run, outcome.bundle, bool(repository.remote))
         note(run, outcome.reason)
 
     with describe_repository(folder) as repository:
@@ -113,11 +115,18 @@ def import_experiment(folder: Path, run: Run, bundle: bytes, has_remote: bool) -
 
 @contextmanager
 def describe_repository(folder: Path) -> Iterator[Repository]:
-    """Yield what nodes need of this repository."""
-    cache = Path(_dvc(folder, "cache", "dir").strip())
-    cache.mkdir(parents=True, exist_ok=True)
-    probe = cache / f"study-{uuid.uuid4().hex}"
-    probe.touch()
+    """Yield what nodes need of this repository.
+
+    Raises
+    ------
+    PipelineError
+        If nodes, which have what is in git, could not find the default remote.
+    """
+    remote, store = _where_results_travel(folder)
+    probe = Path(store, f"study-{uuid.uuid4().hex}") if store else None
+    if probe:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
     try:
         with tempfile.TemporaryDirectory() as scratch:
             bundle = Path(scratch, "bundle")
@@ -126,12 +135,38 @@ def describe_repository(folder: Path) -> Iterator[Repository]:
                 bundle=bundle.read_bytes(),
                 commit=git(folder, "rev-parse", "HEAD").strip(),
                 changes=_uncommitted_changes(folder),
-                has_remote=bool(_dvc(folder, "config", "core.remote", check=False).strip()),
-                cache=str(cache),
-                probe=str(probe),
+                remote=remote,
+                store=store,
+                probe=str(probe or ""),
             )
     finally:
-        probe.unlink(missing_ok=True)
+        if probe:
+            probe.unlink(missing_ok=True)
+
+
+def _where_results_travel(folder: Path) -> tuple[str, str]:
+    """Return DVC's default remote and the folder that it is, or no remote and the cache."""
+    remote = _dvc(folder, "config", "core.remote", check=False).strip()
+    if not remote:
+        return "", _dvc(folder, "cache", "dir").strip()
+    # `dvc config` would tell a relative path as an absolute one.
+    of_project = ConfigParser(interpolation=None)
+    of_project.read(folder / ".dvc/config", encoding="utf-8")
+    url = of_project.get(f"'remote \"{remote}\"'", "url", fallback="")
+    if not url or of_project.get("core", "remote", fallback="") != remote:
+        raise PipelineError(
+            f"DVC's default remote {remote} stands in this machine's own configuration, which "
+            "nodes do not have; name it in .dvc/config (dvc remote add -d, without --local or "
+            "--global)."
+        )
+    if "://" in url:
+        return remote, ""
+    if not Path(url).is_absolute():
+        raise PipelineError(
+            f"DVC's default remote {remote} has a relative path, {url}, which is another folder in "
+            f"a node's clone; give it an absolute one (dvc remote modify {remote} url /...)."
+        )
+    return remote, url
 
 
 def run_in_clone(repository: Repository, run: Run) -> Outcome:
@@ -142,18 +177,19 @@ def run_in_clone(repository: Repository, run: Run) -> Outcome:
     PipelineError
         If its results could not come home.
     """
-    if not (repository.has_remote or Path(repository.probe).exists()):
+    if repository.probe and not Path(repository.probe).exists():
         raise PipelineError(
-            f"A node of the cluster does not see {repository.cache}, DVC's cache, and this "
-            "repository has no DVC remote; make one (dvc remote add -d store gs://bucket/dvc)."
+            f"A node of the cluster does not see {repository.store}, through which models would "
+            "come home; make a store that all machines see DVC's default remote "
+            "(dvc remote add -d store gs://bucket/dvc)."
         )
     with tempfile.TemporaryDirectory(prefix="study-") as scratch:
         folder = Path(scratch, "clone")
         clone(repository, Path(scratch), folder)
         overrides = [part for override in run.overrides for part in ("-S", override)]
-        pull = ["--pull"] if repository.has_remote else []
+        pull = ["--pull"] if repository.remote else []
         done = _run(folder, "dvc", "exp", "run", *pull, "-n", run.name, *overrides)
-        if done.returncode == 0 and repository.has_remote:
+        if done.returncode == 0 and repository.remote:
             done = _run(folder, "dvc", "push", "--run-cache")
         if done.returncode != 0:
             return Outcome(reason_of(done.stdout, folder), b"")
@@ -177,7 +213,7 @@ def clone(repository: Repository, scratch: Path, folder: Path) -> None:
         git(folder, "apply", "--whitespace=nowarn", str(patch))
     # With a remote each node keeps a cache of its own, from which its next run takes features.
     own = Path(tempfile.gettempdir(), f"study-cache-{repository.commit[:12]}")
-    _dvc(folder, "cache", "dir", "--local", str(own) if repository.has_remote else repository.cache)
+    _dvc(folder, "cache", "dir", "--local", str(own) if repository.remote else repository.store)
 
 
 def _uncommitted_changes(folder: Path) -> bytes:
