@@ -85,12 +85,17 @@ def answers(share: float, photos: int = 400, seeds: int = 5, draw: int = 0) -> n
 
 
 def commit_run(
-    folder: Path, run: Run, correct: dict[str, np.ndarray], val: float, val_photos: int = 10
+    folder: Path,
+    run: Run,
+    correct: dict[str, np.ndarray],
+    val: float,
+    val_photos: int = 10,
+    rarest: str = "trash",
 ) -> None:
     """Leave what an experiment leaves: metrics and predictions in git, and its reference."""
     files = {"reports/comparison.json": json.dumps({"models": {model: {} for model in correct}})}
     for model, right in correct.items():
-        label = ["glass", "glass", "paper", "paper", "trash"] * (len(right) // 5)
+        label = ["glass", "glass", "paper", "paper", rarest] * (len(right) // 5)
         table = pd.DataFrame({"path": [f"{n}.jpg" for n in range(len(right))], "label": label})
         table["predicted"] = np.where(right, table["label"], "metal")
         recall = {name: float(right[table["label"] == name].mean()) for name in sorted(set(label))}

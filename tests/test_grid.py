@@ -39,6 +39,8 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["alpha=0,,1"], [], "empty"),
         (["alpha=1,1"], [], "names a value twice"),
         (["alpha=3..1"], [], "holds no value"),
+        (["alpha=0.9..0.1"], [], "holds no value"),
+        (["alpha=0..0.8"], [], "holds 0 alone; name a step"),
         (["alpha=a..b"], [], "first..last"),
         (["beta=1"], [], "no parameter beta; it has alpha, seed, optimizer, models, head"),
         (["head=1"], [], "name one of units, dropout"),
@@ -46,13 +48,14 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["alpha=1", "alpha=2"], [], "alpha is given 2 times"),
         (["alpha=1"], ["seed=1", "seed=2"], "seed is given 2 times"),
         (["alpha=1..inf"], [], "first..last"),
-        (["alpha=0..1..inf"], [], "first..last"),
+        (["alpha=0..1..inf"], [], "holds 0 alone"),
         (["alpha=2024-01-01"], [], "a number, a text"),
         (["alpha=1"], ["optimizer={a: 1}"], "a number, a text"),
         (["alpha=1"], ["head.depth=2"], "no parameter head.depth"),
         (["models=A,B"], [], r"even of one: models=\[MobileNetV2\]"),
         (["alpha=1"], ["models=A"], r"even of one: models=\[MobileNetV2\]"),
         (["alpha=1"], ["+ensembles.Pair=[A,B]"], "no parameter ensembles"),
+        (["alpha=1"], ["+depth=2"], r"\+depth names no section"),
     ],
 )
 def test_faulty_grids_are_refused(
@@ -113,8 +116,19 @@ def test_run_on_other_code_or_params_has_another_name(file: str, repository: Pat
 
 
 def test_names_can_be_git_references(repository: Path) -> None:
-    for run in make_grid(["head.units=[],[128]", "optimizer=adam,a~b:c"], [], repository):
+    for run in make_grid(["head.units=[],[128]", "optimizer=adam,a~b:c,/a/../b"], [], repository):
         git(repository, "check-ref-format", f"refs/exps/aa/bb/{run.name}")
+
+
+def test_names_hold_no_signatures(repository: Path) -> None:
+    runs = make_grid(["optimizer=https://store/a?sig=secret,b", "seed=1,2"], [], repository)
+
+    assert [run.name.rpartition("-")[0] for run in runs] == [
+        "optimizer-https-store-a-seed-1",
+        "optimizer-https-store-a-seed-2",
+        "optimizer-b-seed-1",
+        "optimizer-b-seed-2",
+    ]
 
 
 def test_baseline_is_params_own_setting_or_the_first(repository: Path) -> None:

@@ -8,7 +8,7 @@ from params_work import error_of
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from trashnet.params import Params, load_params
+from trashnet.params import Params, load_params, public_address
 
 REPOSITORY = Path(__file__).parents[1]
 COMMITTED = REPOSITORY / "params.yaml"
@@ -246,6 +246,25 @@ def test_params_cannot_be_changed_after_the_check() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         params.alpha = 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("https://me:p@ss@host/a%20b.zip?sig=1#2", "https://host/a%20b.zip"),
+        ("http://token@host:8080/x,y.zip?a=1,2", "http://host:8080/x,y.zip"),
+        ("simplecache::https://me:pass@host/x.zip?sig=1", "simplecache::https://host/x.zip"),
+        ("sftp://me:pass@host/x.zip", "sftp://host/x.zip"),
+        ('["https://a/x?sig=1","https://b/y"]', '["https://a/x","https://b/y"]'),
+        ("https://host/x y.zip?sig=1 said 404", "https://host/x y.zip said 404"),
+        ("https://[::1", "https://[::1"),
+        ("gs://bucket/a?b#c.zip", "gs://bucket/a?b#c.zip"),
+        ("abfs://container@account/x", "abfs://container@account/x"),
+        ("/photos/a@b?c", "/photos/a@b?c"),
+    ],
+)
+def test_published_addresses_hold_no_password_and_no_signature(text: str, public: str) -> None:
+    assert public_address(text) == public
 
 
 def unexplained(section: CommentedMap, lines: list[str], prefix: str = "") -> list[str]:

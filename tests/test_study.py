@@ -16,14 +16,14 @@ from trashnet.study.experiments import check_fetched, find_experiments, reason_o
 from trashnet.study.grid import Run, make_grid
 from trashnet.study.nodes import _uncommitted_changes
 
-RUN_ONE_EXPERIMENT = """
+RUN_STUDY = """
 import signal
-from pathlib import Path
-from trashnet.study.experiments import run_experiment
-from trashnet.study.grid import make_grid
+import runpy
+import sys
 # What a shell starts in the background ignores Ctrl-C, and all that it starts does, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-run_experiment(make_grid(["seed=1"], [], Path())[0], Path())
+sys.argv = ["study", "seed=1"]
+runpy.run_module("trashnet.study", run_name="__main__")
 """
 
 
@@ -130,13 +130,16 @@ def test_reason_of_a_failure_is_no_line_of_success(
     assert reason_of(output, repository) == reason
 
 
-def test_ctrl_c_waits_until_dvc_has_removed_its_copy(repository: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_ended_study_ends_its_training_and_leaves_no_copy(
+    ending: signal.Signals, repository: Path
+) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=repository, check=True)
     started = repository / "started"
     stage = f"stages:\n  train:\n    cmd: touch {started} && sleep 300\n"
     commit_files(repository, {"dvc.yaml": stage, ".gitignore": "started\n"})
     study = subprocess.Popen(
-        [sys.executable, "-c", RUN_ONE_EXPERIMENT],
+        [sys.executable, "-c", RUN_STUDY],
         cwd=repository,
         env=os.environ | {"PYTHONPATH": str(Path.cwd())},
         stderr=subprocess.PIPE,
@@ -151,11 +154,10 @@ def test_ctrl_c_waits_until_dvc_has_removed_its_copy(repository: Path) -> None:
         copies = repository / ".dvc" / "tmp" / "exps" / "standalone"
         assert [*copies.glob("tmp*")]
 
-        # A terminal sends it to the whole group: the study, DVC and its stage.
-        os.killpg(study.pid, signal.SIGINT)
+        study.send_signal(ending)
         _, errors = study.communicate(timeout=120)
 
-        assert errors.endswith("KeyboardInterrupt\n")
+        assert errors.endswith("study: stopped; the same command goes on where this ended.\n")
         assert not [*copies.glob("tmp*")]
     finally:
         with suppress(ProcessLookupError):

@@ -135,7 +135,7 @@ def test_baseline_without_a_run_is_refused(
     repository, _, results = finished
 
     with pytest.raises(PipelineError, match=r"alpha=0\.5 has no finished run"):
-        judge(results, {"alpha": 0.5}, "trash", repository)
+        rarest_class(results, {"alpha": 0.5}, repository)
 
 
 def test_other_test_photos_are_not_compared(
@@ -252,4 +252,38 @@ def test_rarest_class_is_the_one_with_the_fewest_test_photos(
     finished: tuple[Path, list[Run], pd.DataFrame],
 ) -> None:
     repository, _, results = finished
-    assert rarest_class(results, repository) == "trash"
+    assert rarest_class(results, {"alpha": 0.2}, repository) == "trash"
+
+
+def test_rarest_class_is_one_of_the_baselines(repository: Path) -> None:
+    runs = make_grid(["optimizer=other,adamw", "seed=1..2"], [], repository)
+    for run in runs:
+        right = {"MobileNet": answers(0.9, 300, 2)[run.seed - 1]}
+        rarest = "bottle" if run.setting == {"optimizer": "other"} else "trash"
+        commit_run(repository, run, right, val=0.9, rarest=rarest)
+    results = collect(runs, find_experiments(repository), repository)
+
+    rarest = rarest_class(results, {"optimizer": "adamw"}, repository)
+
+    assert rarest == "trash"
+    (verdict,) = judge(results, {"optimizer": "adamw"}, rarest, repository)
+    assert "other photos" in verdict.unjudged["optimizer=other"]
+
+
+def test_report_holds_no_signatures(repository: Path, tmp_path: Path) -> None:
+    address = "https://me:secret@store.example/set.zip?sig=secret"
+    runs = make_grid(
+        [f"optimizer={address},b", "seed=1..2"], [f"head.units=[{address}]"], repository
+    )
+    for run in runs:
+        commit_run(repository, run, {"MobileNet": answers(0.9, 300, 2)[run.seed - 1]}, val=0.9)
+    results = collect(runs, find_experiments(repository), repository)
+    failed = {"x-1": f"download: {address} could not be fetched."}
+
+    verdicts = judge(results, runs[0].setting, "trash", repository)
+    write_report(tmp_path, runs, results, verdicts, runs[0].setting, failed, "trash")
+
+    for file in ("report.md", "results.csv", "index.html"):
+        text = (tmp_path / file).read_text()
+        assert "store.example/set.zip" in text
+        assert "secret" not in text

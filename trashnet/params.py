@@ -3,7 +3,6 @@
 import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -275,12 +274,16 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise PipelineError(f"{path} cannot be used: {faults}.") from None
 
 
-def public_address(url: str) -> str:
-    """Leave out of a web address what may be a password or a signature: reports are published."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+def public_address(text: str) -> str:
+    """Leave out of the addresses in a text what may be a password or a signature.
+
+    Reports are published and logs are kept. An address may have any scheme or
+    several (``simplecache::https://user:password@host/photos.zip?sig=secret``);
+    in those of buckets a question mark is part of a name.
+    """
+    without_users = re.sub(r"(://)[^\s/?#\"']*:[^\s/?#\"']*@", r"\1", text)
+    without_tokens = re.sub(r"(\bhttps?://)[^\s/?#\"']*@", r"\1", without_users)
+    return re.sub(r"(\bhttps?://[^\n?#\"']*)[?#][^\s\"']*", r"\1", without_tokens)
 
 
 def _explain(fault: ErrorDetails) -> str:

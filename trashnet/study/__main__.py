@@ -1,6 +1,7 @@
 """The command ``./study alpha=0,0.2,0.5 seed=1..5``: run a grid of experiments and report on it."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="ADDRESS",
         help="run side by side on this Ray cluster: auto, or ray://host:10001",
     )
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
 
 
 def study(
@@ -67,7 +68,7 @@ def study(
     if results.empty:
         raise PipelineError("no run finished, so there is nothing to report.")
     target = Path("reports", name or "-".join(["study", *runs[0].setting]))
-    rarest = rarest_class(results)
+    rarest = rarest_class(results, baseline)
     verdicts = judge(results, baseline, rarest)
     write_report(target, runs, results, verdicts, baseline, failed, rarest)
     print(f"study: {len(runs) - len(failed)} of {len(runs)} runs; {target / 'index.html'}")
@@ -75,4 +76,8 @@ def study(
 
 
 if __name__ == "__main__":
+    # Whoever ends a study ends its training, not only from the keyboard; nohup stays nohup.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, signal.default_int_handler)
     sys.exit(main())

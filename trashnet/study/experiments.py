@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +17,7 @@ import pandas as pd
 
 from trashnet.errors import PipelineError
 from trashnet.progress import progress_bar
-from trashnet.study.grid import Run, hash_workspace
+from trashnet.study.grid import Run, Setting, describe, hash_workspace
 
 EXPERIMENTS = "refs/exps"
 FETCHED = re.compile(
@@ -150,15 +152,21 @@ def run_experiment(run: Run, folder: Path) -> str | None:
     overrides = [part for override in run.overrides for part in ("-S", override)]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", run.name, *overrides]
     with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as dvc:
         try:
             output, _ = dvc.communicate()
         except KeyboardInterrupt:
-            # Ctrl-C reached DVC, too: it ends its stage and removes its copy.
+            # To DVC and its stage, as a terminal would: it ends the stage and removes its copy.
+            _signal_group(dvc, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 dvc.communicate(timeout=SECONDS_TO_STOP)
-            dvc.kill()
+            _signal_group(dvc, signal.SIGKILL)
             if git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip() != branch:
                 raise PipelineError(
                     f"DVC was stopped while it copied the workspace and left HEAD detached; run "
@@ -167,6 +175,11 @@ def run_experiment(run: Run, folder: Path) -> str | None:
                 ) from None
             raise
     return None if dvc.returncode == 0 else reason_of(output, folder)
+
+
+def _signal_group(leader: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, number)
 
 
 def reason_of(output: str, folder: Path) -> str:
@@ -200,9 +213,19 @@ def find_experiments(folder: Path = Path()) -> dict[str, str]:
     return found
 
 
-def rarest_class(results: pd.DataFrame, folder: Path = Path()) -> str:
-    """Return the class with the fewest test photos in the first of the results."""
-    first = results.iloc[0]
+def rarest_class(results: pd.DataFrame, baseline: Setting, folder: Path = Path()) -> str:
+    """Return the class with the fewest test photos, which all compared with the baseline share.
+
+    Raises
+    ------
+    PipelineError
+        If the baseline has no finished run.
+    """
+    base = describe(baseline)
+    of_baseline = results[results["setting"] == base]
+    if of_baseline.empty:
+        raise PipelineError(f"The baseline {base} has no finished run; mend its failure first.")
+    first = of_baseline.iloc[0]
     text = read_file(first["commit"], f"metrics/{first['model']}/predictions-test.csv", folder)
     labels = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False)["label"]
     return str(labels.value_counts().sort_index().idxmin())

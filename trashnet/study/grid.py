@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from trashnet.errors import PipelineError
-from trashnet.params import PARAMS_FILE
+from trashnet.params import PARAMS_FILE, public_address
 
 SEED = "seed"
 CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/**/*")
@@ -103,7 +104,10 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
     for key in [*values, *constants]:
         # Hydra's marks of an entry that a section does not have yet (+), or may not have (++).
         if key.startswith("+") and key in constants:
-            look_up(params, key.lstrip("+").rpartition(".")[0])
+            section = key.lstrip("+").rpartition(".")[0]
+            if not section:
+                raise PipelineError(f"{key} names no section; a new key needs one: +section.key.")
+            look_up(params, section)
             continue
         current = look_up(params, key)
         if isinstance(current, dict):
@@ -122,10 +126,11 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
         point = dict(zip(values, combination, strict=True))
         whole = json.dumps([params, constants | point, code], sort_keys=True, default=str)
         digest = hashlib.sha256(whole.encode()).hexdigest()[:10]
-        varied = "-".join(f"{key}-{value}" for key, value in point.items())
+        varied = "-".join(f"{key}-{public_address(str(value))}" for key, value in point.items())
         runs.append(
             Run(
-                name=re.sub(r"[^A-Za-z0-9._]+", "-", f"{varied}-{digest}"),
+                # git takes no name with two points in a row.
+                name=re.sub(r"[^A-Za-z0-9._]+|\.{2,}", "-", f"{varied}-{digest}"),
                 setting={key: value for key, value in point.items() if key != SEED},
                 seed=point[SEED],
                 overrides=[f"{key}={_hydra(value)}" for key, value in (constants | point).items()],
@@ -199,12 +204,14 @@ def _range(text: str) -> list[Any]:
     try:
         first, last, *steps = (Decimal(part) for part in text.split(".."))
         (step,) = steps or [Decimal(1)]
-        values = [first + index * step for index in range(int((last - first) / step) + 1)]
+        steps_up = math.floor((last - first) / step)
     except (ArithmeticError, ValueError):
         raise PipelineError(f"{text} should be first..last or first..last..step.") from None
-    if not values:
+    if steps_up < 0:
         raise PipelineError(f"{text} holds no value; write the smaller number first.")
-    return [_scalar(str(value)) for value in values]
+    if steps_up == 0 and first != last:
+        raise PipelineError(f"{text} holds {first} alone; name a step, as in 0..0.8..0.2.")
+    return [_scalar(str(first + index * step)) for index in range(steps_up + 1)]
 
 
 def _scalar(text: str) -> Any:

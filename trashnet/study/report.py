@@ -15,6 +15,7 @@ from scipy.stats import t
 
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, write_text
+from trashnet.params import public_address
 from trashnet.study.experiments import (
     compared_models,
     hash_val_photos,
@@ -98,16 +99,8 @@ def collect(runs: Sequence[Run], commits: dict[str, str], folder: Path = Path())
 def judge(
     results: pd.DataFrame, baseline: Setting, rarest: str, folder: Path = Path()
 ) -> list[Verdict]:
-    """Hold each setting against the baseline, over the seeds that both have.
-
-    Raises
-    ------
-    PipelineError
-        If the baseline has no finished run.
-    """
+    """Hold each setting against the baseline, over the seeds that both have."""
     base = describe(baseline)
-    if base not in set(results["setting"]):
-        raise PipelineError(f"The baseline {base} has no finished run; mend its failure first.")
     tables, unjudged = {}, {}
     for model, of_model in results.groupby("model"):
         for setting in dict.fromkeys(of_model["setting"]):
@@ -308,14 +301,29 @@ def write_report(
     rarest: str,
 ) -> None:
     """Write report.md, results.csv, picture.png and index.html into `target`."""
-    picture = draw(results, rarest)
+    listed = results.map(_public)
+    picture = draw(listed, rarest)
     with atomic_file(target / "results.csv") as partial:
-        results.to_csv(partial, index=False)
+        listed.to_csv(partial, index=False)
     with atomic_file(target / "picture.png") as partial:
         partial.write_bytes(picture)
-    blocks = tell(runs, results, verdicts, baseline, failed, rarest)
+    blocks = [
+        (kind, _public(content))
+        for kind, content in tell(runs, results, verdicts, baseline, failed, rarest)
+    ]
     write_text(target / "report.md", as_markdown(blocks))
     write_text(target / "index.html", as_html(blocks, picture))
+
+
+def _public(content: Any) -> Any:
+    match content:
+        case str():
+            return public_address(content)
+        case list():
+            return [_public(item) for item in content]
+        case pd.DataFrame():
+            return content.map(_public)
+    return content
 
 
 Block = tuple[str, Any]
