@@ -55,6 +55,18 @@ def test_model_stage_gets_its_model(command_line: CommandLine) -> None:
     assert models == ["MobileNet"]
 
 
+def test_no_password_of_an_address_reaches_a_log(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line()
+
+    log("24 files from https://me:secret@host/a.zip?sig=secret")
+
+    assert capsys.readouterr().out == "split: 24 files from https://host/a.zip\n"
+    with pytest.raises(SystemExit, match=r"^split: sftp://host/a\.zip could not be fetched\.$"):
+        run_stage(failing_with(PipelineError("sftp://me:secret@host/a.zip could not be fetched.")))
+
+
 def test_model_stage_needs_a_model(
     command_line: CommandLine, capsys: pytest.CaptureFixture[str]
 ) -> None:

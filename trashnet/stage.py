@@ -6,8 +6,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import NoReturn
 
 from trashnet.errors import PipelineError
+from trashnet.params import public_address
+
+OUT_OF_MEMORY = "memory ran out; free some and run the same command again."
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -19,14 +23,16 @@ def run_stage(main: Callable[[], None]) -> None:
 def run_model_stage(main: Callable[[str], None]) -> None:
     """Run a stage for one backbone, named by ``--model``."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--model", required=True, help="a name from `models` in params.yaml")
+    parser.add_argument(
+        "--model", required=True, help="a name from `models` (or `ensembles`) in params.yaml"
+    )
     model = parser.parse_args().model
     _run(lambda: main(model))
 
 
 def log(message: str) -> None:
     """Print one line on what the running stage did, with the stage's name before it."""
-    print(f"{_stage_name()}: {message}", flush=True)
+    print(_line(message), flush=True)
 
 
 def _run(main: Callable[[], None]) -> None:
@@ -34,30 +40,30 @@ def _run(main: Callable[[], None]) -> None:
         _check_clock()
         main()
     except PipelineError as error:
-        sys.exit(f"{_stage_name()}: {error}")
+        _fail(str(error))
     except KeyboardInterrupt:
-        sys.exit(f"{_stage_name()}: stopped by the keyboard; run the same command again to go on.")
+        _fail("stopped by the keyboard; run the same command again to go on.")
     except BrokenProcessPool:
-        sys.exit(
-            f"{_stage_name()}: the system ended a worker process, most likely because memory ran "
-            "out; free some and run the same command again."
+        _fail(
+            "the system ended a worker process, most likely because memory ran out; free some and "
+            "run the same command again."
         )
     except MemoryError:
-        sys.exit(_out_of_memory())
+        _fail(OUT_OF_MEMORY)
     except OSError as error:
-        sys.exit(
-            f"{_stage_name()}: {error.strerror or error} ({error.filename or 'no file named'}); "
-            "mend that and run the same command again."
+        _fail(
+            f"{error.strerror or error} ({error.filename or 'no file named'}); mend that and run "
+            "the same command again."
         )
     except Exception as error:
         # TensorFlow's own MemoryError, told by its name: importing it takes seconds.
         if type(error).__name__ != "ResourceExhaustedError":
             raise
-        sys.exit(_out_of_memory())
+        _fail(OUT_OF_MEMORY)
 
 
-def _out_of_memory() -> str:
-    return f"{_stage_name()}: memory ran out; free some and run the same command again."
+def _fail(message: str) -> NoReturn:
+    sys.exit(_line(message))
 
 
 def _check_clock() -> None:
@@ -69,5 +75,6 @@ def _check_clock() -> None:
         )
 
 
-def _stage_name() -> str:
-    return Path(sys.argv[0]).stem
+def _line(message: str) -> str:
+    # The addresses in it may hold passwords, and logs are kept.
+    return f"{Path(sys.argv[0]).stem}: {public_address(message)}"
