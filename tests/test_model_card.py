@@ -54,7 +54,7 @@ def subject(rivals: int = 6) -> Subject:
 
 def card(params: Params | None = None, rivals: int = 6, of: Subject | None = None) -> str:
     manifest = pd.DataFrame(
-        {"status": ["ok", "ok", "unreadable"], "width": [512, 64, None], "height": [384, 48, None]}
+        {"status": ["ok", "ok", "unreadable"], "width": [512, 64, None], "height": [384, 384, None]}
     ).astype({"width": "Int64", "height": "Int64"})
     counts = {"method": "stratified", "photos": COUNTS, "classes": {"glass": COUNTS}}
     return write_card(of or subject(rivals), params or load_params(PARAMS), counts, manifest)
@@ -81,8 +81,7 @@ def test_confusions_are_counted_the_most_frequent_first() -> None:
 
 
 def test_unsure_answers_are_counted() -> None:
-    assert '"not sure": on 2 of 10 test photos. Of the 8 others' in card()
-    assert "right is 0.625 [" in card()
+    assert '"not sure": on 2 of 10 test photos. Of the 8 others 0.625 [' in card()
     assert "is 0.123 before that and 0.057 after it" in card()
 
 
@@ -93,7 +92,17 @@ def test_where_no_answer_is_sure_none_is_called_right() -> None:
     said = card(of=unsure)
 
     assert '"not sure": on 10 of 10 test photos.' in said
-    assert "others the share" not in said
+    assert "others" not in said.split("not sure")[1].split("##")[0]
+
+
+def test_where_every_answer_is_sure_no_threshold_is_told() -> None:
+    sure = subject()
+    sure.metrics["calibration"] |= {"threshold": 0.0}
+
+    said = card(of=sure)
+
+    assert "The app answers every photo, because at least 95% of all answers were right" in said
+    assert "not sure" not in said
 
 
 def test_hashes_are_those_of_the_files() -> None:
@@ -104,7 +113,7 @@ def test_hashes_are_those_of_the_files() -> None:
 
 
 def test_sizes_and_what_was_left_out_come_from_the_manifest() -> None:
-    assert "64 to 512 pixels wide and 48 to 384 high" in card()
+    assert "64 to 512 pixels wide and 384 high" in card()
     assert "Left out of 3 files: 3, for the reasons" in card()
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from trashnet.dataset import MANIFEST, SPLIT_NAMES, SPLITS
-from trashnet.metrics import wilson_interval
+from trashnet.metrics import SURE, wilson_interval
 from trashnet.params import Dataset, Params, public_address
 
 CONFUSIONS_SHOWN = 8
@@ -171,7 +171,6 @@ def _scores(subject: Subject) -> list[str]:
 
 def _confidence(subject: Subject) -> list[str]:
     calibration = subject.metrics["calibration"]
-    photos, sure = len(subject.predictions), calibration["test"]["sure"]
     return [
         "## How far to trust its probabilities",
         "",
@@ -181,16 +180,22 @@ def _confidence(subject: Subject) -> list[str]:
         f"{calibration['test']['ece_before']:.3f} before that and "
         f"{calibration['test']['ece_after']:.3f} after it.",
         "",
-        f"Below the probability {calibration['threshold']:.3f}, chosen on validation, the app says "
-        f'"not sure": on {photos - sure} of {photos} test photos.'
-        + _of_the_others(sure, calibration["test"]["sure_and_right"]),
+        _tell_threshold(calibration, len(subject.predictions)),
     ]
 
 
-def _of_the_others(sure: int, right: int) -> str:
-    if not sure:
-        return ""
-    return f" Of the {sure} others the share that is right is {_share(right, sure)}."
+def _tell_threshold(calibration: dict[str, Any], photos: int) -> str:
+    sure, right = calibration["test"]["sure"], calibration["test"]["sure_and_right"]
+    if calibration["threshold"] == 0:
+        return (
+            f"The app answers every photo, because at least {SURE:.0%} of all answers were right "
+            "on validation."
+        )
+    told = (
+        f"Below the probability {calibration['threshold']:.3f} after that, chosen on validation, "
+        f'the app says "not sure": on {photos - sure} of {photos} test photos.'
+    )
+    return f"{told} Of the {sure} others {_share(right, sure)} are right." if sure else told
 
 
 def _confusions(predictions: pd.DataFrame) -> list[str]:
@@ -217,10 +222,7 @@ def _confusions(predictions: pd.DataFrame) -> list[str]:
 
 def _limits(predictions: pd.DataFrame, params: Params, manifest: pd.DataFrame) -> list[str]:
     read = manifest[manifest["status"] == "ok"]
-    sizes = (
-        f"{read['width'].min()} to {read['width'].max()} pixels wide and "
-        f"{read['height'].min()} to {read['height'].max()} high"
-    )
+    sizes = f"{_extent(read['width'])} pixels wide and {_extent(read['height'])} high"
     return [
         "## What it was not tried on",
         "",
@@ -231,6 +233,11 @@ def _limits(predictions: pd.DataFrame, params: Params, manifest: pd.DataFrame) -
         "- Photos of several things: each photo of the dataset has one label.",
         f"- Another training seed than {params.seed}, which would move every figure here.",
     ]
+
+
+def _extent(pixels: "pd.Series[int]") -> str:
+    low, high = pixels.min(), pixels.max()
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _licences(name: str, dataset: Dataset) -> list[str]:
