@@ -11,6 +11,7 @@ from trashnet.classifier import (
     load_classifier,
     save_classifier,
 )
+from trashnet.errors import PipelineError
 from trashnet.files import write_json
 from trashnet.params import load_params
 from trashnet.stage import log, run_model_stage
@@ -20,7 +21,13 @@ METRICS = Path("metrics")
 
 def main(model: str) -> None:
     """Write models/<model>.keras, and what its members' trainings say of themselves."""
-    members = load_params().ensembles[model]
+    ensembles = load_params().ensembles
+    if model not in ensembles:
+        raise PipelineError(
+            f"`ensembles` in params.yaml does not name {model} (but "
+            f"{', '.join(ensembles) or 'none'}); add it there, or give --model another name."
+        )
+    members = ensembles[model]
     ensemble = join_classifiers([load_classifier(classifier_file(member)) for member in members])
     file = classifier_file(model)
     save_classifier(ensemble, file)
