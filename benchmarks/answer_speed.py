@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks import run_benchmark
 from benchmarks.random_weights import build_random_backbone
 from stages.evaluate import BATCH_SIZE
 from trashnet.backbones import BACKBONES
@@ -89,4 +90,4 @@ def build_classifier(model: str, photos: np.ndarray) -> Classifier:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -25,6 +25,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import run_benchmark
 from benchmarks.random_weights import build_random_backbone
 from stages.features import bytes_a_view, with_pooled_output
 from trashnet.backbones import BACKBONES
@@ -152,4 +153,4 @@ def layers_of(model: keras.Model) -> list[keras.Layer]:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks import run_benchmark
 from stages.features import read_photos_and_views, run_on_shard, with_pooled_output
 from trashnet.dataset import IMAGES
 from trashnet.networks import build_backbone, cut_network, pack_network, unpack_network
@@ -155,4 +156,4 @@ def simulate(
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

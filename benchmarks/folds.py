@@ -8,11 +8,11 @@ adam-5, the baseline named first:
 
 import argparse
 import re
-import sys
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import run_benchmark
 from trashnet.errors import PipelineError
 from trashnet.study.experiments import compared_models, find_experiments, read_correctness
 from trashnet.study.verdict import Pair, find_all
@@ -35,15 +35,12 @@ def main() -> None:
     parser.add_argument("baseline", help="what stands before -1 in the names of its experiments")
     parser.add_argument("settings", nargs="+", help="likewise")
     arguments = parser.parse_args()
-    try:
-        baseline = read_folds(arguments.baseline)
-        pairs = {
-            pair: correct
-            for setting in arguments.settings
-            for pair, correct in pair_photos(setting, read_folds(setting), baseline).items()
-        }
-    except PipelineError as error:
-        sys.exit(str(error))
+    baseline = read_folds(arguments.baseline)
+    pairs = {
+        pair: correct
+        for setting in arguments.settings
+        for pair, correct in pair_photos(setting, read_folds(setting), baseline).items()
+    }
     print("\n".join(table(pairs)))
 
 
@@ -96,7 +93,8 @@ def pair_photos(
     Raises
     ------
     PipelineError
-        If they were tested on different photos, or on one more than once.
+        If they trained no model in common, or were tested on different photos,
+        or on one more than once.
     """
     pairs: dict[Pair, pd.DataFrame] = {}
     for model in sorted({*of_setting["model"]} & {*of_baseline["model"]}):
@@ -121,6 +119,10 @@ def pair_photos(
                 "both the same split.seed and split.folds."
             )
         pairs[model, setting] = mine[["fold", "correct"]].assign(baseline=other["correct"])
+    if not pairs:
+        raise PipelineError(
+            f"{setting} and the baseline trained no model in common; run both with the same models."
+        )
     return pairs
 
 
@@ -155,4 +157,4 @@ def _spread(of_pair: pd.DataFrame, column: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

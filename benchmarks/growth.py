@@ -31,6 +31,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from ruamel.yaml import YAML
 
+from benchmarks import run_benchmark
 from benchmarks.stage_times import processor_seconds_of_children
 from trashnet.backbones import BACKBONES
 from trashnet.files import atomic_file
@@ -178,4 +179,4 @@ def draw(table: pd.DataFrame) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

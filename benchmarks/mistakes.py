@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks import run_benchmark
 from trashnet.dataset import read_splits
 from trashnet.files import atomic_file
 from trashnet.images import load_pixels
@@ -84,4 +85,4 @@ def draw(wrong: pd.DataFrame) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

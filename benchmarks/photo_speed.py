@@ -14,6 +14,7 @@ whole stage as `dvc repro` starts it. Last, random perceptual hashes, a tenth of
 them with a near-duplicate, are grouped.
 """
 
+import argparse
 import os
 import resource
 import shutil
@@ -33,6 +34,7 @@ from typing import NamedTuple
 import imagehash
 import numpy as np
 
+from benchmarks import run_benchmark
 from stages.augment import PHOTOS_A_SHARD, make_views, read_photos, write_views
 from stages.prepare import find_files, inspect_files
 from trashnet.dataset import IMAGES, RAW, read_manifest
@@ -77,6 +79,9 @@ class Round(NamedTuple):
 
 def main() -> None:
     """Print some lines a stage, and one a number of hashes."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     params = load_params()
     print(f"{len(os.sched_getaffinity(0))} cores, dataset {params.dataset}")
     paths = find_files()
@@ -244,4 +249,4 @@ def seconds_of(action: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

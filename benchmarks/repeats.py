@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 import pandas as pd
 from dvc.api import exp_show
 
+from benchmarks import run_benchmark
+
 REPORTED = r"models\.(?P<model>[^.]+)\.(?P<score>best_val_accuracy|test_accuracy)"
 """What `compare` writes into reports/comparison.json."""
 
@@ -73,4 +75,4 @@ def text(accuracies: "pd.Series[float]") -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

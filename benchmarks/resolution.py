@@ -25,6 +25,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks import run_benchmark
 from trashnet.backbones import BACKBONES
 from trashnet.dataset import IMAGES, class_names, read_splits
 from trashnet.images import load_batches
@@ -123,4 +124,4 @@ def score(features: np.ndarray, photos: pd.DataFrame) -> Score:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

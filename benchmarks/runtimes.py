@@ -33,6 +33,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import run_benchmark
 from benchmarks.growth import CLASSES, draw_photo
 from benchmarks.random_weights import build_random_backbone
 from stages.features import IMAGES_PER_RUN, with_pooled_output
@@ -241,4 +242,4 @@ def cores() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

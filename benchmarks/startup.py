@@ -14,6 +14,7 @@ What is left of the whole is DVC's own: reading the graph, hashing, and keeping
 outputs in its cache.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks import run_benchmark
 from benchmarks.stage_times import Run, make_clone, run_dvc
 
 STARTS = 3
@@ -29,6 +31,9 @@ STARTS = 3
 
 def main() -> None:
     """Print both tables and the seconds of `dvc repro` with nothing to do."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     names = sorted(path.stem for path in Path("stages").glob("[!_]*.py"))
     imports = pd.DataFrame([import_of(name) for name in names], index=names)
     print(imports.round(2).to_string())
@@ -85,4 +90,4 @@ def where_time_goes(run: Run, import_seconds: "pd.Series[float]") -> pd.DataFram
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

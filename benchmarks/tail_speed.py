@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import run_benchmark
 from stages.train import build_network, make_optimizer
 from trashnet.batch_norm import let_batch_norm_learn
 from trashnet.batches import PhotoBatches, first_activations, train_and_val_batches
@@ -35,7 +36,9 @@ AS_BUILT = "as built"
 
 def main() -> None:
     """Print one line a backbone and precision."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("models", nargs="+")
     models = parser.parse_args().models
     tf.config.experimental.enable_op_determinism()
@@ -121,4 +124,4 @@ def bare_steps(end: keras.Model, batches: PhotoBatches) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -34,6 +34,7 @@ import keras
 import pandas as pd
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
+from benchmarks import run_benchmark
 from benchmarks.stage_times import make_clone, run_dvc
 from trashnet.class_weights import class_weights
 
@@ -278,4 +279,4 @@ def now() -> "pd.Series[float]":
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmarks import run_benchmark
 from benchmarks.arithmetic import bytes_of, operations_of
 from benchmarks.cluster_scaling import Measured, simulate
 from benchmarks.folds import pair_photos, table
@@ -25,6 +27,12 @@ from benchmarks.startup import where_time_goes
 from benchmarks.usual_way import SECONDS, PipelineRun, sweep_of_pipeline
 from trashnet.errors import PipelineError
 
+REPOSITORY = Path(__file__).parents[1]
+COMMANDS = [
+    path.stem
+    for path in sorted((REPOSITORY / "benchmarks").glob("*.py"))
+    if "__main__" in path.read_text(encoding="utf-8")
+]
 FIRST = ["download", "pretrained", "features", "train", "evaluate", "compare"]
 
 
@@ -266,6 +274,11 @@ def test_folds_pair_only_models_that_both_trained() -> None:
     assert list(pairs) == [("MobileNet", "adam")]
 
 
+def test_folds_without_a_model_in_common_are_refused() -> None:
+    with pytest.raises(PipelineError, match=r"^adam and the baseline trained no model in common"):
+        pair_photos("adam", folds_of(MobileNet=[True] * 4), folds_of(Pair=[True] * 4))
+
+
 def test_folds_of_other_photos_are_refused() -> None:
     baseline = folds_of(MobileNet=[True] * 4)
 
@@ -297,3 +310,33 @@ def test_folds_tell_accuracy_and_photos_gained_and_lost() -> None:
     assert lines[2] == "| MobileNet | the baseline | 0.500 ± 0.000 | | | |"
     assert lines[3].startswith("| MobileNet | adam | 0.750 ± 0.354 | 2, 1 | +25.0 [")
     assert lines[3].endswith("| 1, 1 |")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PipelineError("Make it."), "Make it."),
+        (FileNotFoundError(2, "No such file", "a.csv"), "a.csv is missing; run `dvc repro` first."),
+    ],
+)
+def test_what_a_person_can_mend_is_told_in_a_sentence(error: Exception, said: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_benchmark(Mock(side_effect=error))
+
+    assert ended.value.code == said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_asked_for_help_a_benchmark_measures_nothing(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.startswith(f"usage: {name}.py")
+    assert not [*tmp_path.iterdir()]
