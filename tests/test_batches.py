@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trashnet.batches import PhotoBatches, smallest_batch, train_and_val_batches
+from trashnet.batches import (
+    PhotoBatches,
+    first_activations,
+    smallest_batch,
+    train_and_val_batches,
+)
 from trashnet.params import load_params
 
 CLASSES = ["glass", "paper", "trash"]
@@ -138,3 +143,56 @@ def test_what_is_read_ahead_is_the_epoch_drawn_last(
                 assert part.dtype == expected.dtype
                 np.testing.assert_array_equal(part, expected)
         batches.draw_epoch()
+
+
+def numbered(photos: int) -> np.ndarray:
+    """Return activations that are the number of their photo, in three views."""
+    return np.arange(photos, dtype=np.float32)[:, None, None] * np.ones((1, 3, 1), np.float32)
+
+
+def test_targets_are_those_of_the_photos_shown() -> None:
+    labels = np.resize(["glass", "paper", "trash", "glass"], 60)
+    splits = pd.DataFrame({"label": labels, "split": np.resize(["test", "train", "val"], 60)})
+    params = load_params().model_copy(update={"mixup": 0.0})
+
+    for batches in train_and_val_batches(numbered(60), splits, CLASSES, params):
+        for photos, targets, _ in batches:
+            shown = [CLASSES[column] for column in targets.argmax(axis=1)]
+            assert shown == labels[photos[:, 0].astype(int)].tolist()
+
+
+def test_another_seed_shows_photos_in_another_order() -> None:
+    splits = pd.DataFrame({"label": "glass", "split": ["train"] * 50 + ["val"] * 10})
+    orders = []
+    for seed in (1, 2):
+        params = load_params().model_copy(update={"seed": seed, "mixup": 0.0})
+        train, _ = train_and_val_batches(numbered(60), splits, ["glass"], params)
+        orders.append(train[0][0].ravel().tolist())
+
+    assert orders[0] != orders[1]
+
+
+def test_shares_of_mixup_are_drawn_from_its_beta_distribution() -> None:
+    targets = np.ones((4000, 1), np.float32)
+    weights = np.arange(4000, dtype=np.float32)
+    plain, mixed = (
+        PhotoBatches(numbered(4000), np.arange(4000), targets, 2, weights, 1, mixup)
+        for mixup in (0.0, 0.2)
+    )
+
+    shares = [
+        (blend[2][0] - one[2][1]) / (one[2][0] - one[2][1])
+        for one, blend in zip(plain, mixed, strict=True)
+    ]
+
+    # Beta(a, a) has the mean 1 / 2 and the variance 1 / (8 a + 4).
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.05)
+    assert np.var(shares) == pytest.approx(1 / (8 * 0.2 + 4), abs=0.02)
+
+
+def test_moments_are_measured_on_the_first_eight_batches() -> None:
+    batches = PhotoBatches(numbered(48), np.arange(48), np.ones((48, 1), np.float32), 5, seed=1)
+
+    shown = first_activations(batches)
+
+    np.testing.assert_array_equal(shown, np.concatenate([batches[i][0] for i in range(8)]))

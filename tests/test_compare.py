@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -310,4 +311,86 @@ def test_the_card_is_that_of_the_winner(set_models: SetModels) -> None:
     card = Path("models/best/README.md").read_text(encoding="utf-8")
     assert card.startswith("# Model card: MobileNetV2 on sample")
     assert "best on validation of the 2 models" in card
-    assert "0.970 [0.915, 0.990]" in card
+    assert "| Accuracy | 0.970 [0.915, 0.990] | 0.900 |" in card
+
+
+def test_models_tested_under_other_labels_are_refused(set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong={1})
+    write_model("MobileNetV2", wrong={1})
+    predictions = Path("metrics/MobileNetV2/predictions-test.csv")
+    predictions.write_text(predictions.read_text().replace("000.jpg,glass", "000.jpg,paper"))
+
+    with pytest.raises(PipelineError, match="list different test photos"):
+        compare.main()
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_each_model_must_have_been_tested_on_the_same_photos(
+    odd: int, set_models: SetModels
+) -> None:
+    models = ["MobileNet", "MobileNetV2", "ResNet101V2"]
+    set_models(*models)
+    for number, model in enumerate(models):
+        write_model(model, wrong={1}, folder="b" if number == odd else "a")
+
+    with pytest.raises(PipelineError, match="list different test photos"):
+        compare.main()
+
+
+@pytest.mark.parametrize(  # p = 2 / 2**5 and 2 / 2**6
+    ("more_wrong", "said"), [(5, "that may be chance"), (6, "that is hardly chance")]
+)
+def test_chance_ends_below_five_percent(more_wrong: int, said: str, set_models: SetModels) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong=set(), val_accuracy=0.9)
+    write_model("MobileNetV2", wrong=set(range(more_wrong)))
+
+    compare.main()
+
+    assert said in report()
+
+
+def test_report_keeps_signatures_of_addresses_to_itself() -> None:
+    address = "https://me:secret@store.example/weights?sig=secret"
+    write_params({"models": ["MobileNet"], "datasets.sample.pretrained": address})
+    write_model("MobileNet", wrong={1})
+
+    compare.main()
+
+    assert "secret" not in report() + Path("reports/comparison.json").read_text()
+
+
+def test_report_names_the_training_seed() -> None:
+    write_params({"models": ["MobileNet"], "seed": 7})
+    write_model("MobileNet", wrong={1})
+
+    compare.main()
+
+    assert "training seed 7." in report()
+
+
+def test_picture_shows_each_models_own_recall(
+    set_models: SetModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_models("MobileNet", "MobileNetV2")
+    write_model("MobileNet", wrong=set())
+    write_model("MobileNetV2", wrong={1, 3})  # both are paper
+    draw = Mock()
+    monkeypatch.setattr(compare, "draw_comparison", draw)
+
+    compare.main()
+
+    recall = draw.call_args.args[3]
+    assert recall["paper"].to_dict() == {"MobileNet": 1.0, "MobileNetV2": 0.96}
+
+
+def test_an_ensemble_stands_in_the_table() -> None:
+    members = ["MobileNet", "MobileNetV2"]
+    write_params({"models": members, "ensembles": {"Pair": members}})
+    for model in (*members, "Pair"):
+        write_model(model, wrong={1})
+
+    compare.main()
+
+    assert sorted(models_in_order()) == ["MobileNet", "MobileNetV2", "Pair"]

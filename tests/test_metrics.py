@@ -291,3 +291,33 @@ def test_answers_from_the_threshold_on_are_sure() -> None:
     assert 0.3 < threshold < 1
     assert correct[given_].mean() >= SURE
     assert correct.mean() < SURE
+
+
+@pytest.mark.parametrize(("right", "threshold"), [(95, 0.0), (94, 1.0)])
+def test_nineteen_right_answers_of_twenty_are_sure_enough(right: int, threshold: float) -> None:
+    probabilities = np.tile([0.8, 0.1, 0.1], (100, 1))
+    labels = ["glass"] * right + ["paper"] * (100 - right)
+
+    assert choose_threshold(labels, probabilities, CLASSES) == threshold
+
+
+def test_calibration_bins_are_a_fifteenth_wide() -> None:
+    # 0.61 and 0.66 lie in [9/15, 10/15), 0.69 beyond.
+    probabilities = np.array([[0.61, 0.39, 0], [0.66, 0.34, 0], [0.69, 0.31, 0]])
+
+    error = expected_calibration_error(["glass", "metal", "glass"], probabilities, CLASSES)
+
+    assert error == pytest.approx((abs(0.39 - 0.66) + 0.31) / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 8])
+def test_temperature_far_from_one_is_found(temperature: float) -> None:
+    labels, probabilities = answers_at(temperature)
+
+    assert fit_temperature(labels, probabilities, CLASSES) == pytest.approx(temperature, rel=0.1)
+
+
+def test_photo_at_the_threshold_is_sure() -> None:
+    probabilities = np.array([[2 / 3, 1 / 3, 0], [0.5, 0.3, 0.2]])
+
+    assert choose_threshold(["glass", "paper"], probabilities, CLASSES) <= 2 / 3

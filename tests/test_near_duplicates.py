@@ -77,3 +77,8 @@ def test_forty_times_as_many_photos_take_no_noticeable_time_either() -> None:
     group_near_duplicates(hashes, 4)
 
     assert time.process_time() - started < 5
+
+
+def test_a_pair_counts_though_another_at_its_distance_is_joined_already() -> None:
+    # In order 0, 1, 2, 3; at distance 2 the photos 0 and 2 are one group by then, 1 and 3 are not.
+    assert group([0, 0x0F, 0xF0, 0xFF0F], bits=8) == [0, 0, 0, 0]

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from unittest.mock import Mock
 from zipfile import ZipFile
 
 import imagehash
@@ -382,3 +383,48 @@ def test_trashnet_photos_are_all_copied(trashnet_manifest: pd.DataFrame) -> None
     photos = trashnet_manifest.loc[trashnet_manifest["status"] == "ok", "path"]
 
     assert images() == photos.tolist()
+
+
+@pytest.mark.usefixtures("dataset")
+def test_what_a_killed_run_read_of_a_changed_file_is_not_used(
+    put_file: PutFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("stages.prepare.json.loads", Mock(side_effect=KeyboardInterrupt))
+        prepare.main()
+    put_file("glass/1.jpg", b"note")
+
+    assert manifest().loc["glass/1.jpg", "status"] == "not an image"
+
+
+def test_classes_that_are_numbers_can_be_corrected(put_file: PutFile, tmp_path: Path) -> None:
+    for number, path in enumerate(["1/1.jpg", "1/2.jpg", "2/1.jpg"]):
+        put_file(path, jpeg(number))
+    Path("corrections").mkdir()
+    Path(CORRECTIONS).write_text("file,class\n1/2.jpg,2\n")
+    write_params_of_mine(tmp_path, corrections=CORRECTIONS)
+
+    assert manifest()["label"].tolist() == ["1", "2", "2"]
+
+
+def test_corrections_that_leave_one_class_are_refused(correct: Correct) -> None:
+    correct("file,class\npaper/1.jpg,glass\npaper/2.jpg,glass\n")
+
+    with pytest.raises(PipelineError, match=r"fewer than two classes \(glass 4\)"):
+        prepare.main()
+
+
+@pytest.mark.usefixtures("dataset")
+def test_what_is_left_out_is_in_no_group_and_names_none(put_file: PutFile) -> None:
+    put_file("glass/0.jpg", jpeg(2))  # the bytes of paper/1.jpg
+    put_file("paper/near.jpg", jpeg(2, quality=60))
+
+    groups = manifest().loc[["glass/0.jpg", "paper/1.jpg", "paper/near.jpg"], "group"]
+
+    assert groups.tolist() == ["", "", "paper/near.jpg"]
+
+
+def test_excluded_file_keeps_its_label(correct: Correct) -> None:
+    correct("file,class\nglass/2.jpg,exclude\n")
+
+    assert manifest().loc["glass/2.jpg", "label"] == "glass"

@@ -179,3 +179,12 @@ def test_a_fit_is_another_once_its_code_data_or_params_change(
         identities.add(state_file("MobileNet", params).identity)
 
     assert len(identities) == 2 + len(read)
+
+
+def test_a_state_of_zeros_is_not_used(tmp_path: Path) -> None:
+    """Some file systems leave them after a power failure."""
+    (tmp_path / "state.npz").write_bytes(bytes(5000))
+
+    stopping = ResumableEarlyStopping("val_loss", 2, StateFile(tmp_path / "state.npz", "one"))
+
+    assert stopping.history == []

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from zipfile import ZipFile
@@ -617,3 +618,49 @@ def test_trashnet_groups_are_whole(trashnet_splits: pd.DataFrame) -> None:
     used = trashnet_splits[trashnet_splits["split"] != "dropped"]
 
     assert used.groupby("group")["split"].nunique().max() == 1
+
+
+def test_name_that_two_photos_have_does_no_harm_where_no_list_has_it(
+    write_lists: WriteLists,
+) -> None:
+    paths = ["glass/1.jpg", "glass/2.jpg", "paper/1.jpg"]
+    photos = pd.DataFrame([photo(path, group=path) for path in paths])
+
+    splits = split_by_lists(photos, NO_COPIES, write_lists(val=["2.jpg 1"]))
+
+    assert splits["split"].tolist() == ["dropped", "val", "dropped"]
+
+
+def test_two_lists_of_one_split_are_refused(write_lists: WriteLists) -> None:
+    url = write_lists()
+    Path(url, "zero-indexed_val.txt").touch()
+
+    with pytest.raises(PipelineError, match=r"has 2 files that end in _val\.txt"):
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
+
+
+def test_lists_may_take_letters_apart(write_lists: WriteLists) -> None:
+    photos = pd.DataFrame([photo("glass/grün.jpg", group="glass/grün.jpg")])
+    url = write_lists(val=[f"{unicodedata.normalize('NFD', 'grün.jpg')} 1"])
+
+    assert split_by_lists(photos, NO_COPIES, url)["split"].tolist() == ["val"]
+
+
+def test_lists_may_begin_with_a_mark_of_their_encoding(write_lists: WriteLists) -> None:
+    url = write_lists(val=["\ufeff0-0.jpg 1"])
+
+    assert split_by_lists(photos_in([["glass"]]), NO_COPIES, url)["split"].tolist() == ["val"]
+
+
+def test_folder_of_the_lists_needs_no_slash_at_its_end(write_lists: WriteLists) -> None:
+    url = write_lists(val=["0-0.jpg 1"]).rstrip("/")
+
+    assert split_by_lists(photos_in([["glass"]]), NO_COPIES, url)["split"].tolist() == ["val"]
+
+
+def test_folders_in_a_class_do_not_contradict_the_lists(write_lists: WriteLists) -> None:
+    paths = ["glass/green/1.jpg", "glass/white/2.jpg"]
+    photos = pd.DataFrame([photo(path, group=path) for path in paths])
+    url = write_lists(train=["1.jpg 1", "2.jpg 1"])
+
+    assert split_by_lists(photos, NO_COPIES, url)["split"].tolist() == ["train", "train"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from trashnet.params import Augment, load_params
-from trashnet.views import INDEX, iterate_views, make_view, view_generator, warp
+from trashnet.views import INDEX, iterate_views, list_shards, make_view, view_generator, warp
 
 SIZE = (24, 32)
 SHA256 = f"{2**200:064x}"
@@ -247,3 +247,40 @@ def test_shards_come_in_the_indexs_order_whatever_their_names(tmp_path: Path) ->
         rows.append(f"{path},{shard},0")
     (tmp_path / INDEX).write_text("\n".join(rows))
     assert [paths for paths, _ in iterate_views(tmp_path)] == [["a.jpg"], ["b.jpg"]]
+
+
+def test_shards_start_where_the_one_before_ends(tmp_path: Path) -> None:
+    rows = [
+        "path,shard,row",
+        "a.jpg,views-99999.npy,0",
+        "b.jpg,views-99999.npy,1",
+        "c.jpg,views-100000.npy,0",
+    ]
+    (tmp_path / INDEX).write_text("\n".join(rows))
+
+    assert [shard.start for shard in list_shards(tmp_path)] == [0, 2]
+
+
+def test_brightness_is_drawn_from_all_of_its_range() -> None:
+    grey = np.full((*SIZE, 3), 100, np.uint8)
+
+    views = [
+        make_view(grey, ranges(brightness=[0.5, 1.5]), view_generator(1, SHA256, number))[0, 0, 0]
+        for number in range(1, 60)
+    ]
+
+    assert 50 <= min(views) < 60
+    assert 140 < max(views) <= 150
+
+
+def test_contrast_is_drawn_from_all_of_its_range(noise: np.ndarray) -> None:
+    soft = (noise // 2 + 64).astype(np.uint8)
+
+    spreads = [
+        make_view(soft, ranges(contrast=[0.5, 1.5]), view_generator(1, SHA256, number)).std()
+        / soft.std()
+        for number in range(1, 60)
+    ]
+
+    assert 0.49 < min(spreads) < 0.6
+    assert 1.4 < max(spreads) < 1.51
