@@ -33,7 +33,8 @@ def write_sample_archive(path: Path) -> None:
 
     Beside the good photos it holds what `prepare` must find: a truncated JPEG,
     a text file named .jpg, one photo in two classes, one twice in its class,
-    and three near-duplicates.
+    and three near-duplicates; and two that it must read: one without colour
+    and one that its EXIF turns upright.
     """
     files = {
         f"{name}/{name}{number}.jpg": jpeg(photo(name, number))
