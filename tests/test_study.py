@@ -20,8 +20,10 @@ RUN_STUDY = """
 import signal
 import runpy
 import sys
-# What a shell starts in the background ignores Ctrl-C, and all that it starts does, too.
+# What a shell starts in the background ignores Ctrl-C, and all that it starts does, too; so it is
+# with SIGHUP and nohup.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.argv = ["study", "seed=1"]
 runpy.run_module("trashnet.study", run_name="__main__")
 """
