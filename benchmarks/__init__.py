@@ -13,4 +13,4 @@ def run_benchmark(main: Callable[[], None]) -> None:
     except PipelineError as error:
         sys.exit(str(error))
     except FileNotFoundError as error:
-        sys.exit(f"{error.filename} is missing; run `dvc repro` first.")
+        sys.exit(f"{error.filename} is missing; mend the path, or let `dvc repro` make it.")

@@ -316,7 +316,10 @@ def test_folds_tell_accuracy_and_photos_gained_and_lost() -> None:
     ("error", "said"),
     [
         (PipelineError("Make it."), "Make it."),
-        (FileNotFoundError(2, "No such file", "a.csv"), "a.csv is missing; run `dvc repro` first."),
+        (
+            FileNotFoundError(2, "No such file", "a.csv"),
+            "a.csv is missing; mend the path, or let `dvc repro` make it.",
+        ),
     ],
 )
 def test_what_a_person_can_mend_is_told_in_a_sentence(error: Exception, said: str) -> None:
