@@ -1,12 +1,12 @@
 """What the pipeline wrote about its models, as the app shows it."""
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from trashnet.errors import PipelineError
+from trashnet.files import read_json
 from trashnet.metrics import read_predictions, wilson_interval
 
 METRICS = Path("metrics")
@@ -117,12 +117,3 @@ def mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     surest = probabilities(wrong).max(axis=1).sort_values(ascending=False, kind="stable")
     return wrong.loc[surest.index].reset_index(drop=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that the pipeline wrote."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise PipelineError(f"{path} is missing or damaged; run `dvc repro`.") from None
-    return content

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks import run_benchmark
 from trashnet.errors import PipelineError
-from trashnet.study.experiments import compared_models, find_experiments, read_correctness
+from trashnet.study.experiments import find_experiments, read_correctness, read_models
 from trashnet.study.verdict import Pair, find_all
 
 TITLES = (
@@ -64,7 +64,7 @@ def read_folds(setting: str) -> pd.DataFrame:
         .assign(model=model, fold=name)
         for name, commit in sorted(find_experiments().items())
         if re.fullmatch(rf"{re.escape(setting)}-\d+", name)
-        for model in compared_models(commit)
+        for model in read_models(commit)
     ]
     if not folds:
         raise PipelineError(

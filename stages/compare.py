@@ -1,6 +1,5 @@
 """Say which model is better, and how sure that is."""
 
-import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 from trashnet.comparison_plot import draw_comparison
 from trashnet.dataset import read_manifest
 from trashnet.errors import PipelineError
-from trashnet.files import atomic_file, write_json, write_text
+from trashnet.files import atomic_file, read_json, write_json, write_text
 from trashnet.metrics import holm, mcnemar, read_predictions, wilson_interval
 from trashnet.model_card import Subject, write_card
 from trashnet.params import load_params, public_address
@@ -80,17 +79,6 @@ def describe(model: str, metrics: dict[str, Any], rivals: int) -> Subject:
     training = read_json(folder / "training.json")
     predictions = read_predictions(folder / "predictions-test.csv")
     return Subject(model, metrics, training, predictions, rivals)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that another stage wrote."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PipelineError(f"{path} is missing; run `dvc repro`.") from None
-    except ValueError as error:
-        raise PipelineError(f"{path} is not valid JSON ({error}); run `dvc repro`.") from None
-    return content
 
 
 def read_correctness(models: list[str]) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Join two trained models into one that answers with the mean of their probabilities."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from trashnet.classifier import (
     save_classifier,
 )
 from trashnet.errors import PipelineError
-from trashnet.files import write_json
+from trashnet.files import read_json, write_json
 from trashnet.params import load_params
 from trashnet.stage import log, run_model_stage
 
@@ -31,17 +30,10 @@ def main(model: str) -> None:
     ensemble = join_classifiers([load_classifier(classifier_file(member)) for member in members])
     file = classifier_file(model)
     save_classifier(ensemble, file)
-    trainings = [read_training(member) for member in members]
+    trainings = [read_json(METRICS / member / "training.json") for member in members]
     training = {"members": members} | summarize(trainings) | describe_saved(ensemble, file)
     write_json(METRICS / model / "training.json", training)
     log(f"{model}: answers with the mean of {' and '.join(members)}")
-
-
-def read_training(member: str) -> dict[str, Any]:
-    """Read what a member's training says of itself."""
-    path = METRICS / member / "training.json"
-    training: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return training
 
 
 def summarize(trainings: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Score the saved model on the image files of validation and test; nothing cached is trusted."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from trashnet.classifier import classifier_file, load_classifier
 from trashnet.dataset import IMAGES, read_splits
-from trashnet.files import write_json
+from trashnet.files import read_json, write_json
 from trashnet.images import load_batches
 from trashnet.metrics import (
     apply_temperature,
@@ -34,7 +33,7 @@ def main(model: str) -> None:
     started = time.perf_counter()
     folder = Path("metrics") / model
     splits = read_splits()
-    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    training = read_json(folder / "training.json")
     classifier = load_classifier(classifier_file(model))
     run = compile_inference(classifier.model)
     predict = Stopwatch(lambda pixels: run(pixels)[0], (1, *classifier.image_size, 3))

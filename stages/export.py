@@ -37,36 +37,27 @@ def main(model: str) -> None:
     """Write models/<model>.tflite, models/<model>-int8.tflite, their scores and their speed."""
     started = time.perf_counter()
     folder = Path("metrics") / model
-    keras_file = classifier_file(model)
-    files = {"float": float_file(model), "int8": int8_file(model)}
-    classifier = load_classifier(keras_file)
+    files = {"keras": classifier_file(model), "float": float_file(model), "int8": int8_file(model)}
+    classifier = load_classifier(files["keras"])
     answers = read_predictions(folder / "predictions-test.csv")
+    examples = read_examples(classifier)
 
     in_float = convert(classifier.model)
-    chosen = [IMAGES / path for path in calibration_photos(read_splits())["path"]]
-    examples = np.concatenate(list(load_batches(chosen, classifier.image_size, BATCH_SIZE)))
-    flat_buffers = {"float": in_float, "int8": quantize(in_float, examples)}
-    exports = {}
-    for name, file in files.items():
-        save_exported(
-            ExportedClassifier(
-                flat_buffers[name], model, classifier.class_names, classifier.image_size
-            ),
-            file,
-        )
-        exports[name] = load_exported(file)
+    exports = {
+        "float": write_export(in_float, model, classifier, files["float"]),
+        "int8": write_export(quantize(in_float, examples), model, classifier, files["int8"]),
+    }
 
     photos = [Path(path) for path in answers["path"]]
     # Keras itself once more: on a processor, the answers of `evaluate` are LiteRT's already.
     predictors = {"keras": classifier.predictor()}
     predictors |= {name: exported.predictor() for name, exported in exports.items()}
     predicted = predict(predictors, photos, classifier)
-    metrics = {"keras": score(predicted["keras"], answers, keras_file)}
-    for name, file in files.items():
+    metrics = {name: score(predicted[name], answers, file) for name, file in files.items()}
+    for name, exported in exports.items():
         agreement = float((predicted["keras"] == predicted[name]).mean())
-        metrics[name] = score(predicted[name], answers, file)
         metrics[name]["agreement"] = round(agreement, DECIMALS)
-        metrics[name]["integer_only"] = is_integer_only(flat_buffers[name])
+        metrics[name]["integer_only"] = is_integer_only(exported.flat_buffer)
 
     write_json(folder / "export.json", metrics)
     write_json(
@@ -74,11 +65,7 @@ def main(model: str) -> None:
         {
             "seconds": round(time.perf_counter() - started, 3),
             "milliseconds_per_image": {
-                name: {
-                    f"threads_{threads}": milliseconds(exported.predictor(threads), examples)
-                    for threads in THREADS
-                }
-                for name, exported in exports.items()
+                name: time_threads(exported, examples) for name, exported in exports.items()
             },
         },
     )
@@ -87,6 +74,12 @@ def main(model: str) -> None:
         f"{metrics['float']['accuracy']:.3f} in float, {metrics['int8']['accuracy']:.3f} in int8 "
         f"({metrics['int8']['bytes'] / 1e6:.1f} MB)"
     )
+
+
+def read_examples(classifier: Classifier) -> np.ndarray:
+    """Read the photos of `calibration_photos`: uint8, shape (photos, height, width, 3)."""
+    chosen = [IMAGES / path for path in calibration_photos(read_splits())["path"]]
+    return np.concatenate(list(load_batches(chosen, classifier.image_size, BATCH_SIZE)))
 
 
 def calibration_photos(splits: pd.DataFrame) -> pd.DataFrame:
@@ -110,6 +103,15 @@ def calibration_photos(splits: pd.DataFrame) -> pd.DataFrame:
         photos.iloc[np.linspace(0, len(photos) - 1, min(share, len(photos))).astype(int)]
         for _, photos in training.groupby("label")
     )
+
+
+def write_export(
+    flat_buffer: bytes, model: str, classifier: Classifier, file: Path
+) -> ExportedClassifier:
+    """Write a LiteRT model beside what the classifier knows; return what a user would load."""
+    exported = ExportedClassifier(flat_buffer, model, classifier.class_names, classifier.image_size)
+    save_exported(exported, file)
+    return load_exported(file)
 
 
 def predict(
@@ -141,6 +143,14 @@ def score(predicted: np.ndarray, answers: pd.DataFrame, file: Path) -> dict[str,
     return {
         "accuracy": round(float((answers["label"] == predicted).mean()), DECIMALS),
         "bytes": file.stat().st_size,
+    }
+
+
+def time_threads(exported: ExportedClassifier, photos: np.ndarray) -> dict[str, float]:
+    """Return the milliseconds that one photo takes on one core and on several."""
+    return {
+        f"threads_{threads}": milliseconds(exported.predictor(threads), photos)
+        for threads in THREADS
     }
 
 

@@ -69,7 +69,7 @@ def test_without_a_trained_model_it_says_what_to_run(
     ("missing", "tab", "expected"),
     [
         ("models/MobileNetV2.keras", "Ask", "no model at models/MobileNetV2.keras; train it"),
-        ("metrics/MobileNetV2.json", "Ask", "MobileNetV2.json is missing or damaged; run"),
+        ("metrics/MobileNetV2.json", "Ask", "MobileNetV2.json is missing; run"),
         ("metrics/MobileNetV2/history.csv", "How good is it?", "history.csv is missing"),
         ("metrics/MobileNetV2/predictions-test.csv", "Its mistakes", "test.csv is missing; run"),
         ("data/images", "Its mistakes", "is not here; `dvc pull`"),

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import trashnet.files
+from trashnet.errors import PipelineError
 from trashnet.files import (
     atomic_file,
     atomic_folder,
+    read_json,
     resumable_folder,
     scratch_folder,
     write_json,
@@ -235,7 +237,33 @@ def test_json_reads_back_as_it_was(tmp_path: Path) -> None:
 
     write_json(tmp_path / "metrics.json", value)
 
-    assert json.loads((tmp_path / "metrics.json").read_text()) == value
+    assert read_json(tmp_path / "metrics.json") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "is missing; run `dvc repro`"),
+        ('{"test": {"accu', "is not valid JSON"),
+        ("[0.9]", "holds no JSON object"),
+    ],
+)
+def test_json_that_no_stage_wrote_is_named(
+    tmp_path: Path, text: str | None, complaint: str
+) -> None:
+    path = tmp_path / "metrics.json"
+    if text is not None:
+        path.write_text(text)
+
+    with pytest.raises(PipelineError, match=f"metrics.json {complaint}"):
+        read_json(path)
+
+
+def test_json_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_bytes(b'{"model": "gr\xfc\xdfe"}')
+
+    with pytest.raises(PipelineError, match=r"metrics\.json is not valid JSON"):
+        read_json(tmp_path / "metrics.json")
 
 
 def test_json_without_a_number_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:

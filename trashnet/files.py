@@ -6,6 +6,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from trashnet.errors import PipelineError
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Names the time since the machine started: nothing here forces what it writes to the disk, so
@@ -163,6 +166,29 @@ def write_json(path: str | Path, value: object) -> None:
         If a number is not finite: JSON knows no NaN.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON object that a stage wrote.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or holds anything else.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PipelineError(f"{path} is missing; run `dvc repro`.") from None
+    except OSError as error:
+        raise PipelineError(
+            f"{path} cannot be read ({error.strerror}); check its permissions."
+        ) from None
+    except ValueError as error:
+        raise PipelineError(f"{path} is not valid JSON ({error}); run `dvc repro`.") from None
+    if not isinstance(content, dict):
+        raise PipelineError(f"{path} holds no JSON object; run `dvc repro`.")
+    return content
 
 
 def _name_file(error: OSError, path: Path) -> None:

@@ -236,7 +236,7 @@ def read_file(commit: str, path: str, folder: Path = Path()) -> str:
     return git(folder, "show", f"{commit}:{path}")
 
 
-def compared_models(commit: str, folder: Path = Path()) -> list[str]:
+def read_models(commit: str, folder: Path = Path()) -> list[str]:
     """Return the models that an experiment compared, the best on validation first."""
     return list(json.loads(read_file(commit, "reports/comparison.json", folder))["models"])
 

@@ -17,10 +17,10 @@ from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, write_text
 from trashnet.params import public_address
 from trashnet.study.experiments import (
-    compared_models,
     hash_val_photos,
     read_correctness,
     read_metrics,
+    read_models,
 )
 from trashnet.study.grid import Run, Setting, describe
 from trashnet.study.verdict import LEAST_SEEDS, Finding, Pair, find_all, smallest_visible
@@ -75,7 +75,7 @@ def collect(runs: Sequence[Run], commits: dict[str, str], folder: Path = Path())
     rows = []
     for run in runs:
         if commit := commits.get(run.name):
-            for model in compared_models(commit, folder):
+            for model in read_models(commit, folder):
                 metrics = read_metrics(commit, model, folder)
                 recalls = metrics["test"]["recall"].items()
                 rows.append(
