@@ -10,12 +10,9 @@ from study_work import answers, commit_run
 from trashnet.errors import PipelineError
 from trashnet.study.experiments import find_experiments, rarest_class
 from trashnet.study.grid import Run, make_grid
+from trashnet.study.judgement import Verdict, collect, judge, recommend
+from trashnet.study.picture import draw
 from trashnet.study.report import (
-    Verdict,
-    collect,
-    draw,
-    judge,
-    recommend,
     sentences,
     summary_table,
     tell_findings,

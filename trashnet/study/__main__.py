@@ -9,7 +9,8 @@ from pathlib import Path
 from trashnet.errors import PipelineError
 from trashnet.study.experiments import check_fetched, find_experiments, rarest_class, run_grid
 from trashnet.study.grid import baseline_of, make_grid
-from trashnet.study.report import collect, judge, write_report
+from trashnet.study.judgement import collect, judge
+from trashnet.study.report import write_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
