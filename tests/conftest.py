@@ -15,9 +15,11 @@ import pytest
 from cluster_nodes import Nodes
 from gcp_storage_emulator import server
 from hypothesis import settings
+from split_work import WriteLists
 from study_work import make_repository
 
 from trashnet import storage
+from trashnet.dataset import SPLIT_NAMES
 
 # An example may take as long as a busy machine makes it.
 settings.register_profile("any machine", deadline=None)
@@ -101,3 +103,18 @@ def nodes() -> Iterator[Nodes]:
 def repository(tmp_path: Path) -> Path:
     """Return a git repository with parameters and code, one commit old."""
     return make_repository(tmp_path)
+
+
+@pytest.fixture
+def write_lists(tmp_path: Path) -> WriteLists:
+    """Return how to write the authors' three lists; the address of their folder comes back."""
+
+    def write_lists(**lines: list[str]) -> str:
+        folder = tmp_path / "lists"
+        folder.mkdir()
+        for name in SPLIT_NAMES:
+            text = "".join(f"{line}\n" for line in lines.get(name, []))
+            (folder / f"one-indexed_{name}.txt").write_text(text, encoding="utf-8")
+        return f"{folder}/"
+
+    return write_lists

@@ -1,0 +1,286 @@
+"""The authors' lists: what they decide, what they leave open, and which are refused."""
+
+import random
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from split_work import (
+    NO_COPIES,
+    WriteLists,
+    groups_of_any_classes,
+    photo,
+    photos_in,
+    seeds,
+    singles,
+)
+
+from stages.split import drop_straddling_twins, lend_val, split_by_lists
+from trashnet.dataset import SPLIT_NAMES
+from trashnet.errors import PipelineError
+
+
+def test_lists_decide_by_file_name(write_lists: WriteLists) -> None:
+    photos = photos_in([["glass"], ["glass"], ["paper"]])
+    url = write_lists(train=["0-0.jpg 1"], val=["2-0.jpg 2"], test=["1-0.jpg 1"])
+
+    splits = split_by_lists(photos, NO_COPIES, url).set_index("path")
+
+    assert splits["split"].to_dict() == {
+        "glass/0-0.jpg": "train",
+        "glass/1-0.jpg": "test",
+        "paper/2-0.jpg": "val",
+    }
+
+
+def test_photo_in_no_list_is_dropped_and_told(write_lists: WriteLists) -> None:
+    url = write_lists(train=["0-0.jpg 1"])
+
+    splits = split_by_lists(photos_in([["glass"], ["glass"]]), NO_COPIES, url)
+
+    assert splits["split"].tolist() == ["train", "dropped"]
+    assert splits["reason"].tolist() == ["", "In none of the three lists."]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({"test": ["copy.jpg 1"]}, "test"),
+        ({"train": ["0-0.jpg 1"], "test": ["copy.jpg 1"]}, "test"),
+        ({"val": ["0-0.jpg 1"], "train": ["copy.jpg 1"]}, "val"),
+        ({"test": ["0-0.jpg 1"]}, "test"),
+    ],
+)
+def test_photo_answers_to_the_names_of_its_copies(
+    lines: dict[str, list[str]], expected: str, write_lists: WriteLists
+) -> None:
+    photos = photos_in([["glass"]])
+    copies = photos[["path", "sha256"]].assign(path="glass/copy.jpg").set_index(pd.Index([1]))
+
+    splits = split_by_lists(photos, copies, write_lists(**lines))
+
+    assert splits["path"].tolist() == ["glass/0-0.jpg"]
+    assert splits["split"].tolist() == [expected]
+
+
+def test_copies_of_one_name_are_one_photo_to_the_lists(write_lists: WriteLists) -> None:
+    photos = pd.DataFrame([photo("glass/a/1.jpg", group="glass/a/1.jpg")])
+    copies = photos[["path", "sha256"]].assign(path="glass/b/1.jpg").set_index(pd.Index([1]))
+
+    splits = split_by_lists(photos, copies, write_lists(val=["1.jpg 1"]))
+
+    assert splits["split"].tolist() == ["val"]
+
+
+def test_listed_name_without_a_photo_does_no_harm(write_lists: WriteLists) -> None:
+    url = write_lists(train=["0-0.jpg 1", "left-out.jpg 2"])
+
+    assert split_by_lists(photos_in([["glass"]]), NO_COPIES, url)["split"].tolist() == ["train"]
+
+
+def test_lists_may_have_names_with_spaces_blank_lines_and_windows_ends(
+    write_lists: WriteLists,
+) -> None:
+    photos = pd.DataFrame([photo("glass/my jar.jpg", group="glass/my jar.jpg")])
+    url = write_lists(val=["", "my jar.jpg 1\r", "  "])
+
+    assert split_by_lists(photos, NO_COPIES, url)["split"].tolist() == ["val"]
+
+
+def test_corrected_label_does_not_contradict_the_lists(write_lists: WriteLists) -> None:
+    photos = photos_in([["glass"], ["glass"], ["paper"]])
+    photos.loc[0, "label"] = "paper"
+    url = write_lists(train=["0-0.jpg 1", "1-0.jpg 1", "2-0.jpg 2"])
+
+    assert set(split_by_lists(photos, NO_COPIES, url)["split"]) == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["0-0.jpg 1", "0-0.jpg 1"], r"name 0-0\.jpg twice \(in train and train\)"),
+        (["0-0.jpg"], r"_train\.txt, line 1: '0-0\.jpg' should be"),
+        (["0-0.jpg 1", "1-0.jpg 1"], r"glass/0-0\.jpg class number 1 and paper/1-0\.jpg class"),
+        (["0-0.jpg 1", "2-0.jpg 2"], r"glass/0-0\.jpg class number 1 and glass/2-0\.jpg class"),
+    ],
+)
+def test_faulty_lists_are_refused(lines: list[str], message: str, write_lists: WriteLists) -> None:
+    url = write_lists(train=lines)
+
+    with pytest.raises(PipelineError, match=message):
+        split_by_lists(photos_in([["glass"], ["paper"], ["glass"]]), NO_COPIES, url)
+
+
+def test_name_in_two_lists_is_refused(write_lists: WriteLists) -> None:
+    url = write_lists(train=["0-0.jpg 1"], test=["0-0.jpg 1"])
+
+    with pytest.raises(PipelineError, match=r"0-0\.jpg twice \(in train and test\)"):
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
+
+
+def test_listed_name_that_two_photos_have_is_refused(write_lists: WriteLists) -> None:
+    photos = pd.DataFrame([photo(path, group=path) for path in ("glass/1.jpg", "paper/1.jpg")])
+    url = write_lists(train=["1.jpg 1"])
+
+    with pytest.raises(PipelineError, match=r"glass/1\.jpg and paper/1\.jpg"):
+        split_by_lists(photos, NO_COPIES, url)
+
+
+def test_missing_list_is_named(write_lists: WriteLists) -> None:
+    url = write_lists()
+    Path(url, "one-indexed_val.txt").unlink()
+
+    with pytest.raises(PipelineError, match=r"has 0 files that end in _val\.txt.*split\.files"):
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
+
+
+def test_list_that_is_no_text_is_refused(write_lists: WriteLists) -> None:
+    url = write_lists()
+    Path(url, "one-indexed_val.txt").write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(PipelineError, match=r"_val\.txt is not UTF-8"):
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
+
+
+def test_missing_folder_names_the_parameter(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"split\.files"):
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("sides", "kept"),
+    [
+        (["train", "test"], ["dropped", "test"]),
+        (["train", "val"], ["dropped", "val"]),
+        (["val", "test"], ["dropped", "test"]),
+        (["test", "val", "train", "test"], ["test", "dropped", "dropped", "test"]),
+        (["train", "train"], ["train", "train"]),
+        (["dropped", "train"], ["dropped", "train"]),
+    ],
+)
+def test_twins_stay_on_one_side_test_before_val_before_train(
+    sides: list[str], kept: list[str]
+) -> None:
+    photos = photos_in([["glass"] * len(sides)]).assign(split=sides, reason="")
+
+    assert drop_straddling_twins(photos)["split"].tolist() == kept
+
+
+def test_dropped_twin_is_told_which_twin_stays() -> None:
+    photos = photos_in([["glass", "paper"]]).assign(split=["train", "test"], reason="")
+
+    reasons = drop_straddling_twins(photos)["reason"].tolist()
+
+    assert reasons == ["Near-duplicate of paper/0-1.jpg in test.", ""]
+
+
+@given(groups_of_any_classes, st.randoms(use_true_random=False))
+def test_no_group_straddles_the_lists_either(
+    groups: list[list[str]], shuffler: random.Random
+) -> None:
+    photos = photos_in(groups)
+    sides = shuffler.choices([*SPLIT_NAMES, "dropped"], k=len(photos))
+
+    splits = drop_straddling_twins(photos.assign(split=sides, reason=""))
+
+    used = splits[splits["split"] != "dropped"]
+    assert used.groupby("group")["split"].nunique().eq(1).all()
+
+
+@given(groups_of_any_classes, seeds, st.floats(0.01, 0.99))
+def test_lent_validation_photos_train_and_the_test_stays(
+    groups: list[list[str]], seed: int, share: float
+) -> None:
+    photos = photos_in(groups)
+    split_names = np.resize(["val", "test", "val", "train", "dropped"], len(photos))
+    listed = photos.assign(split=split_names, reason="")
+
+    splits = lend_val(listed, seed, share)
+
+    moved = splits["split"] != listed["split"]
+    assert set(listed.loc[moved, "split"]) <= {"val"}
+    assert set(splits.loc[moved, "split"]) <= {"train"}
+    was_val = splits[listed["split"] == "val"]
+    assert (was_val.groupby("group")["split"].nunique() == 1).all()
+
+
+def test_another_seed_lends_others() -> None:
+    photos = singles({"glass": 50}).assign(split="val", reason="")
+
+    one, other = (lend_val(photos, seed, 0.2)["split"].tolist() for seed in (1, 2))
+
+    assert one != other
+
+
+def test_share_is_of_the_validation_photos_alone() -> None:
+    photos = singles({"glass": 60})
+    listed = photos.assign(split=np.resize(["val", "train", "test"], 60), reason="")
+
+    kept = [(lend_val(listed, seed, 0.25)["split"] == "val").sum() for seed in range(5)]
+
+    assert kept == [5] * 5
+
+
+def test_each_class_keeps_its_share_of_the_validation_photos() -> None:
+    photos = singles({"glass": 50, "paper": 10}).assign(split="val", reason="")
+
+    splits = lend_val(photos, seed=1, share=0.2)
+
+    kept = splits[splits["split"] == "val"]
+    assert kept["label"].value_counts().to_dict() == {"glass": 10, "paper": 2}
+
+
+def test_a_share_of_one_lends_nothing() -> None:
+    photos = singles({"glass": 5}).assign(split="val", reason="")
+
+    assert lend_val(photos, seed=1, share=1)["split"].tolist() == ["val"] * 5
+
+
+def test_name_that_two_photos_have_does_no_harm_where_no_list_has_it(
+    write_lists: WriteLists,
+) -> None:
+    paths = ["glass/1.jpg", "glass/2.jpg", "paper/1.jpg"]
+    photos = pd.DataFrame([photo(path, group=path) for path in paths])
+
+    splits = split_by_lists(photos, NO_COPIES, write_lists(val=["2.jpg 1"]))
+
+    assert splits["split"].tolist() == ["dropped", "val", "dropped"]
+
+
+def test_two_lists_of_one_split_are_refused(write_lists: WriteLists) -> None:
+    url = write_lists()
+    Path(url, "zero-indexed_val.txt").touch()
+
+    with pytest.raises(PipelineError, match=r"has 2 files that end in _val\.txt"):
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
+
+
+def test_lists_may_take_letters_apart(write_lists: WriteLists) -> None:
+    photos = pd.DataFrame([photo("glass/grün.jpg", group="glass/grün.jpg")])
+    url = write_lists(val=[f"{unicodedata.normalize('NFD', 'grün.jpg')} 1"])
+
+    assert split_by_lists(photos, NO_COPIES, url)["split"].tolist() == ["val"]
+
+
+def test_lists_may_begin_with_a_mark_of_their_encoding(write_lists: WriteLists) -> None:
+    url = write_lists(val=["\ufeff0-0.jpg 1"])
+
+    assert split_by_lists(photos_in([["glass"]]), NO_COPIES, url)["split"].tolist() == ["val"]
+
+
+def test_folder_of_the_lists_needs_no_slash_at_its_end(write_lists: WriteLists) -> None:
+    url = write_lists(val=["0-0.jpg 1"]).rstrip("/")
+
+    assert split_by_lists(photos_in([["glass"]]), NO_COPIES, url)["split"].tolist() == ["val"]
+
+
+def test_folders_in_a_class_do_not_contradict_the_lists(write_lists: WriteLists) -> None:
+    paths = ["glass/green/1.jpg", "glass/white/2.jpg"]
+    photos = pd.DataFrame([photo(path, group=path) for path in paths])
+    url = write_lists(train=["1.jpg 1", "2.jpg 1"])
+
+    assert split_by_lists(photos, NO_COPIES, url)["split"].tolist() == ["train", "train"]
