@@ -74,17 +74,17 @@ def rule_in_words(threshold: float) -> str:
     """Say when the app is not sure; `trashnet.metrics.choose_threshold` made the rule."""
     if threshold == 0:
         return (
-            f"Every photo is answered: of photos that it had not learned from, it had at least "
-            f"{SURE:.0%} right."
+            f"Every photo is answered: of the validation photos, by which this rule was chosen, at "
+            f"least {SURE:.0%} were right."
         )
     if threshold == 1:
         return (
-            f"Hardly any photo is answered: of photos that it had not learned from, {SURE:.0%} "
-            "were right at no confidence."
+            f"Hardly any photo is answered: of the validation photos, by which this rule was "
+            f"chosen, {SURE:.0%} were right at no confidence."
         )
     return (
-        f"Below {min(threshold, 0.999):.1%} the answer is “not sure”: of photos that it had not "
-        f"learned from, at least {SURE:.0%} of the answers from there on were right."
+        f"Below {min(threshold, 0.999):.1%} the answer is “not sure”: of the validation photos, by "
+        f"which this rule was chosen, at least {SURE:.0%} of the answers from there on were right."
     )
 
 

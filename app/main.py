@@ -88,6 +88,7 @@ def choose_model(models: list[str]) -> str:
         "Model",
         models,
         format_func=label,
+        key="model",  # else the choice is lost with every label that an evaluation changes
         help="The best on validation first. In brackets the 95% interval of the share of test "
         "photos that the model has right.",
     )

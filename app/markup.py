@@ -36,7 +36,7 @@ STYLE = """
 
 def plain(text: str) -> str:
     """Escape what Markdown would take for its own: a class or a file may be called ``a_b*``."""
-    return re.sub(r"([\\`*_{}\[\]()#+.!|$~:<>-])", r"\\\1", text)
+    return re.sub(r"([\\`&*_{}\[\]()#+.!|$~:<>-])", r"\\\1", text)
 
 
 def bars(class_names: Sequence[str], confidence: np.ndarray) -> str:

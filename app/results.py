@@ -62,7 +62,7 @@ def read_calibration(model: str) -> Calibration:
             written["test"]["ece_before"],
             written["test"]["ece_after"],
         )
-    except KeyError:
+    except (KeyError, TypeError):
         raise PipelineError(
             f"{path} has no calibration; run `dvc repro evaluate@{model}`."
         ) from None
@@ -70,7 +70,18 @@ def read_calibration(model: str) -> Calibration:
 
 def read_test_predictions(model: str) -> pd.DataFrame:
     """Read the model's answers on the test photos: see `trashnet.metrics.predictions_table`."""
-    return read_predictions(METRICS / model / "predictions-test.csv")
+    return read_predictions(predictions_file(model))
+
+
+def predictions_file(model: str) -> Path:
+    """Return where the model's answers on the test photos stand."""
+    return METRICS / model / "predictions-test.csv"
+
+
+def read_model_hash(model: str) -> str:
+    """Read the SHA-256 of the model file that was trained, empty where no training says it."""
+    training = read_json(METRICS / model / "training.json")
+    return str(training.get("file", {}).get("sha256", ""))
 
 
 def read_members(model: str) -> list[str]:

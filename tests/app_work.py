@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from trashnet.classifier import Classifier, assemble, save_classifier
+from trashnet.classifier import Classifier, assemble, describe_saved, save_classifier
 from trashnet.files import write_json
 from trashnet.images import load_batches
 from trashnet.metrics import predictions_table, write_predictions
@@ -43,7 +43,8 @@ def photo(color: str, size: tuple[int, int] = (40, 30)) -> bytes:
 
 def write_results(model: str, classifier: Classifier) -> None:
     """Write what `train` and `evaluate` write of a model, on the photos in data/images."""
-    save_classifier(classifier, Path(f"models/{model}.keras"))
+    file = Path(f"models/{model}.keras")
+    save_classifier(classifier, file)
     write_json(f"metrics/{model}.json", {"calibration": CALIBRATION})
     paths = sorted(Path("data/images").rglob("*.png"))
     (pixels,) = load_batches(paths, IMAGE_SIZE, 32)
@@ -51,7 +52,7 @@ def write_results(model: str, classifier: Classifier) -> None:
     table = predictions_table(paths, labels, classifier.predictor()(pixels), CLASSES)
     Path("metrics", model).mkdir(exist_ok=True)
     write_predictions(f"metrics/{model}/predictions-test.csv", table)
-    write_json(f"metrics/{model}/training.json", {})
+    write_json(f"metrics/{model}/training.json", describe_saved(classifier, file))
     Path(f"metrics/{model}/history.csv").write_text(
         "epoch,phase,loss,accuracy,val_loss,val_accuracy\n"
         "1,initial,1.0,0.5,1.1,0.4\n2,initial,0.6,0.7,0.8,0.6\n3,fine_tune,0.4,0.8,0.6,0.7\n"

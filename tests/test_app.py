@@ -202,6 +202,58 @@ def test_model_that_was_brought_without_photos_answers(trained: Path) -> None:
     assert app.subheader[0].value.startswith("This is blue")
 
 
+def test_another_model_that_was_brought_without_photos_does_not_answer(trained: Path) -> None:
+    shutil.rmtree("data")
+    save_classifier(color_classifier(3), Path("models/MobileNetV2.keras"))
+
+    (sentence,) = errors(run_app())
+
+    assert sentence.startswith("MobileNetV2 is not the model that was evaluated last")
+
+
+def test_open_page_does_not_answer_with_the_figures_of_another_evaluation(trained: Path) -> None:
+    """`git checkout` brings another run's metrics before `dvc checkout` brings its models."""
+    app = upload(run_app(), "mine.png", photo("blue"))
+    file = "predictions-test.csv"
+    shutil.copy(f"metrics/ResNet101V2/{file}", f"metrics/MobileNetV2/{file}")
+
+    (sentence,) = errors(app.run())
+
+    assert sentence.startswith("MobileNetV2 is not the model that was evaluated last")
+
+
+@pytest.mark.parametrize("evaluated", ["MobileNetV2", "MobileNet"])
+def test_choice_of_a_model_outlives_an_evaluation(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, evaluated: str
+) -> None:
+    app = run_app()
+    app.selectbox[0].select("MobileNet").run()
+    labels = dict(zip(["MobileNetV2", "MobileNet"], app.selectbox[0].options, strict=True))
+    # A browser sends the label that it shows; the test's stand-in would make it anew.
+    monkeypatch.setattr(
+        "streamlit.testing.v1.element_tree._format_value_for_widget",
+        lambda _, model: labels[model],
+    )
+    file = Path(f"metrics/{evaluated}/predictions-test.csv")
+    predictions = read_predictions(file)
+    write_predictions(file, predictions.assign(predicted=predictions["label"]))
+
+    app.run()
+
+    assert app.selectbox[0].value == "MobileNet"
+
+
+def test_model_that_is_no_longer_compared_gives_way_to_the_best(trained: Path) -> None:
+    app = run_app()
+    app.selectbox[0].select("MobileNet").run()
+    write_json("reports/comparison.json", {"models": {"MobileNetV2": {}}})
+
+    app.run()
+
+    assert not app.exception
+    assert app.selectbox[0].value == "MobileNetV2"
+
+
 def test_model_of_another_dataset_does_not_answer_with_the_figures_of_the_last(
     trained: Path,
 ) -> None:
@@ -242,7 +294,8 @@ def test_each_photo_gets_its_own_answer_and_picture(trained: Path) -> None:
 def test_model_that_comes_and_goes_is_there_or_not(trained: Path) -> None:
     """`dvc repro` takes a model away before it trains it again."""
     model, aside = Path("models/MobileNet.keras"), Path("models/aside")
-    versions = {model.stat().st_mtime_ns, 0}
+    evaluated = Path("metrics/MobileNet/predictions-test.csv").stat().st_mtime_ns
+    versions = {(model.stat().st_mtime_ns, evaluated), (0, evaluated)}
     done = Event()
 
     def come_and_go() -> None:
@@ -293,6 +346,37 @@ def test_mistakes_are_shown_one_by_one(trained: Path) -> None:
     assert not errors(app)
     assert app.markdown[0].value == "1 of 6 test photos, the surest mistake first."
     assert app.subheader[0].value == plain("This is red, taken for blue_bin.")
+
+
+def test_mistakes_can_be_walked_through(trained: Path) -> None:
+    file = Path("metrics/MobileNetV2/predictions-test.csv")
+    predictions = read_predictions(file)
+    predictions.loc[predictions["label"] == "<green>", "predicted"] = "red"
+    write_predictions(file, predictions)
+    app = run_app("Its mistakes")
+    first = app.subheader[0].value
+
+    app.get("pagination")[0].set_value(2).run()  # type: ignore[union-attr]
+
+    assert not errors(app)
+    assert {first, app.subheader[0].value} == {
+        plain("This is red, taken for blue_bin."),
+        plain("This is <green>, taken for red."),
+    }
+
+
+def test_only_so_many_photos_are_answered_at_a_time(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.models.MAX_PHOTOS", 2)
+    app = run_app()
+    for number in range(3):
+        app.file_uploader[0].upload(f"{number}.png", photo("red", (40 + number, 30)), "image/png")
+
+    app.run()
+
+    assert len(app.subheader) == 2
+    assert app.warning[0].value.startswith("The first 2 of 3")
 
 
 def test_uploads_are_limited_and_stay_in_memory(trained: Path) -> None:

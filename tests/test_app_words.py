@@ -37,6 +37,12 @@ def test_rule_is_stated(threshold: float, expected: str) -> None:
     assert rule_in_words(threshold).startswith(expected)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.612, 1.0])
+def test_rule_says_by_which_photos_it_was_chosen(threshold: float) -> None:
+    """On the test photos, whose share stands beside it, it may have been right less often."""
+    assert "of the validation photos, by which this rule was chosen, " in rule_in_words(threshold)
+
+
 @pytest.mark.parametrize(
     ("share", "expected"),
     [(1.0, "over 99%"), (0.99, "99%"), (0.5, "50%"), (0.01, "1%"), (0.0, "under 1%")],

@@ -175,6 +175,24 @@ def test_what_is_not_a_model_is_refused(content: bytes, tmp_path: Path) -> None:
         load_classifier(path)
 
 
+def test_a_model_that_is_trained_again_meanwhile_is_refused(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its class names were read before, and may stand in another order now."""
+    path = tmp_path / "model.keras"
+    save_classifier(classifier, path)
+    load_model = keras.models.load_model
+
+    def load_the_next(*arguments: Any, **options: Any) -> keras.Model:
+        save_classifier(Classifier(classifier.model, CLASSES[::-1]), path)
+        return load_model(*arguments, **options)
+
+    monkeypatch.setattr(keras.models, "load_model", load_the_next)
+
+    with pytest.raises(PipelineError, match="it was written anew while it was read"):
+        load_classifier(path)
+
+
 def test_a_model_with_code_in_it_is_refused(tmp_path: Path) -> None:
     source = keras.Input((*IMAGE_SIZE, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(source)

@@ -14,6 +14,7 @@ from trashnet import images
 from trashnet.errors import PipelineError
 from trashnet.images import (
     MAX_PIXELS,
+    ROWS_AT_ONCE,
     NotAnImageError,
     UnreadableImageError,
     load_batches,
@@ -92,6 +93,18 @@ def test_half_transparent_is_mixed_with_white() -> None:
     image = read_image(encode(Image.new("RGBA", (4, 3), (0, 0, 0, 128))))
 
     assert image.getpixel((0, 0)) == (127, 127, 127)
+
+
+def test_tall_photo_is_mixed_with_white_from_top_to_bottom() -> None:
+    height = 2 * ROWS_AT_ONCE + 3
+    random = np.random.default_rng(0)
+    layer = Image.fromarray(random.integers(0, 256, (height, 5, 4), np.uint8))
+
+    image = read_image(encode(layer))
+
+    white = Image.new("RGBA", layer.size, "white")
+    at_once = Image.alpha_composite(white, layer).convert("RGB")
+    np.testing.assert_array_equal(pixels(image), pixels(at_once))
 
 
 def test_transparent_palette_entry_becomes_white() -> None:

@@ -271,7 +271,11 @@ def test_a_model_that_cannot_be_used_is_a_sentence(
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "no model was trained here yet; run `dvc repro`"), ("{}", "is damaged")],
+    [
+        (None, "no model was trained here yet; run `dvc repro`"),
+        ("{}", "names no model"),
+        ('{"models": {}}', "names no model"),
+    ],
 )
 def test_without_a_comparison_best_says_what_to_do(
     content: str | None, sentence: str, capsys: pytest.CaptureFixture[str]
@@ -299,6 +303,37 @@ def test_folders_are_searched_whatever_the_case_of_the_suffix() -> None:
         Path("photos/more/c.jpeg"),
         Path("photos/a.PNG"),
     ]
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe"])
+def test_folders_are_searched_for_every_name_of_a_jpeg(suffix: str) -> None:
+    renamed = Path("photos/more/c.jpeg").rename(f"photos/more/d{suffix}")
+
+    assert find_photos([Path("photos/more")]) == [renamed]
+
+
+def test_name_with_line_breaks_and_commands_is_one_harmless_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("photos/more/c.jpeg").rename("photos/more/c\n\x1b[31m.jpeg")
+
+    assert main(["predict", "photos/more"]) == 0
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("photos/more/c??[31m.jpeg")
+
+
+def test_missing_model_is_told_without_loading_tensorflow() -> None:
+    program = (
+        "import sys; from trashnet.__main__ import main; "
+        "main(['predict', 'photo.jpg', '--model', 'nowhere.keras']); "
+        "print('tensorflow' in sys.modules)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, check=False, capture_output=True, text=True
+    )
+    assert "There is no model at nowhere.keras" in told.stderr
+    assert told.stdout == "False\n"
 
 
 def test_wrong_arguments_are_answered_without_loading_tensorflow() -> None:

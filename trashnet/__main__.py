@@ -4,6 +4,7 @@ import argparse
 import csv
 import gc
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,7 +47,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the arguments; what is wrong with them is said before anything is loaded."""
     parser = argparse.ArgumentParser(prog="python -m trashnet")
     commands = parser.add_subparsers(required=True, metavar="command")
-    command = commands.add_parser("predict", help="say what photos show")
+    command = commands.add_parser(
+        "predict",
+        help="say what photos show",
+        description="Say what photos show, with the model's own probabilities; the app corrects "
+        "them by the temperature in metrics/<Model>.json.",
+    )
     command.add_argument(
         "photos", nargs="+", type=Path, help="JPEG or PNG files, or folders of them"
     )
@@ -88,9 +94,11 @@ def find_model(name: str) -> Path:
     Raises
     ------
     PipelineError
-        If it is neither a path nor a model of the comparison.
+        If it is neither the path of a file nor a model of the comparison.
     """
     if "/" in name or name.endswith((".keras", ".tflite")):
+        if not Path(name).is_file():
+            raise PipelineError(f"There is no model at {name}; check the name, or run `dvc repro`.")
         return Path(name)
     models = compared_models()
     if name == "best":
@@ -114,17 +122,23 @@ def load_model(path: Path) -> "Classifier | ExportedClassifier":
 
 def write_table(answers: Sequence[Answer], class_names: Sequence[str], top: int) -> None:
     """Print a line a photo with its likeliest classes; faults go to standard error."""
-    width = max(len(str(item.path)) for item in answers)
+    names = [shown(item.path) for item in answers]
+    width = max(map(len, names))
     name_width = max(map(len, class_names))
-    for item in answers:
+    for name, item in zip(names, answers, strict=True):
         if item.probabilities is None:
-            print(f"trashnet: {item.error}", file=sys.stderr)
+            print(f"trashnet: {shown(item.error)}", file=sys.stderr)
             continue
         likeliest = [
-            f"{name:{name_width}} {probability:5.1%}"
-            for name, probability in ranked(item.probabilities, class_names)[:top]
+            f"{class_name:{name_width}} {probability:5.1%}"
+            for class_name, probability in ranked(item.probabilities, class_names)[:top]
         ]
-        print(f"{item.path!s:{width}}  {'   '.join(likeliest)}".rstrip())
+        print(f"{name:{width}}  {'   '.join(likeliest)}".rstrip())
+
+
+def shown(text: object) -> str:
+    """Return a text for the terminal: a name may hold line breaks and the terminal's commands."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", str(text))
 
 
 def write_json(answers: Sequence[Answer], class_names: Sequence[str], _: int) -> None:

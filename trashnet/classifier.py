@@ -197,9 +197,12 @@ def load_classifier(path: Path) -> Classifier:
     if not path.is_file():
         raise PipelineError(f"There is no model at {path}; train it with `dvc repro`.")
     try:
+        found = _which_file(path)
         with zipfile.ZipFile(path) as file:
             class_names = json.loads(file.read(CLASSES_MEMBER))
         model = keras.models.load_model(path, compile=False, safe_mode=True)
+        if _which_file(path) != found:
+            raise ValueError("it was written anew while it was read")
         _check_shapes(model, class_names)
     except Exception as error:  # Keras passes on whatever it meets in a broken or foreign file
         raise PipelineError(
@@ -207,6 +210,10 @@ def load_classifier(path: Path) -> Classifier:
             f"({shorten(str(error), 200, placeholder=' ...')}); train it again with `dvc repro`."
         ) from None
     return Classifier(model, class_names)
+
+
+def _which_file(path: Path) -> tuple[int, int]:
+    return path.stat().st_ino, path.stat().st_mtime_ns
 
 
 def _check_shapes(model: keras.Model, class_names: list[str]) -> None:

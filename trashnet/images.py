@@ -18,6 +18,8 @@ from trashnet.errors import PipelineError
 
 MAX_PIXELS = 70_000_000
 """Largest width x height that is decoded: a small file can unpack to more than the memory holds."""
+ROWS_AT_ONCE = 256
+"""Of a transparent photo: whole layers of 70 million pixels would take more than a gigabyte."""
 MAX_SCANS = 200
 """Most passes over a progressive JPEG; programs write about ten. One of 70 million pixels takes
 0.04 s for each, and a pass of 14 bytes is valid: a megabyte would take an hour."""
@@ -210,6 +212,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
-    layer = image.convert("RGBA")
-    white = Image.new("RGBA", layer.size, "white")
-    return Image.alpha_composite(white, layer).convert("RGB")
+    on_white = Image.new("RGB", image.size)
+    for top in range(0, image.height, ROWS_AT_ONCE):
+        strip = (0, top, image.width, min(top + ROWS_AT_ONCE, image.height))
+        layer = image.crop(strip).convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        on_white.paste(Image.alpha_composite(white, layer).convert("RGB"), strip)
+    return on_white

@@ -67,7 +67,8 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     PipelineError
-        If the file is missing, is no CSV, or lacks path, label or predicted.
+        If the file is missing, is no CSV, lacks path, label or predicted, or
+        has no row.
     """
     text = dict.fromkeys(["path", "label", "predicted"], "str")
     try:
@@ -79,6 +80,8 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     lacking = [column for column in text if column not in table]
     if lacking:
         raise PipelineError(f"{path} lacks the column {lacking[0]}; write it anew.")
+    if table.empty:
+        raise PipelineError(f"{path} names no photo; write it anew.")
     return table
 
 

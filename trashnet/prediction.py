@@ -1,6 +1,5 @@
 """A trained model's answers on photos that are not in the dataset."""
 
-import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from trashnet.errors import PipelineError
+from trashnet.files import read_json
 from trashnet.images import ImageError, load_pixels, map_ahead
 
 COMPARISON = Path("reports/comparison.json")
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png"}
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 BATCH_SIZE = 32
 
 
@@ -45,16 +45,16 @@ def compared_models(comparison: Path = COMPARISON) -> list[str]:
     Raises
     ------
     PipelineError
-        If there is no comparison yet.
+        If there is no comparison yet, or it names no model.
     """
-    try:
-        return list(json.loads(comparison.read_text(encoding="utf-8"))["models"])
-    except FileNotFoundError:
+    if not comparison.exists():
         raise PipelineError(
             f"There is no {comparison}, so no model was trained here yet; run `dvc repro`."
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise PipelineError(f"{comparison} is damaged; run `dvc repro compare -f`.") from None
+        )
+    models = read_json(comparison).get("models")
+    if not isinstance(models, dict) or not models:
+        raise PipelineError(f"{comparison} names no model; run `dvc repro compare -f`.")
+    return list(models)
 
 
 def find_photos(arguments: Sequence[Path]) -> list[Path]:
