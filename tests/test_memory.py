@@ -34,6 +34,18 @@ print(1024 * (after - before) / (image.width * image.height))
 """
 
 
+def measure(program: str, argument: str) -> float:
+    """Return the number that a program prints, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, argument],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return float(done.stdout)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has other units")
 @pytest.mark.parametrize(
     "call",
@@ -45,15 +57,8 @@ print(1024 * (after - before) / (image.width * image.height))
     ],
 )
 def test_outputs_are_given_back_as_soon_as_the_next_layer_has_them(call: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CALL_AND_PRINT_MEMORY, call],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
+    share_of_all_outputs = measure(CALL_AND_PRINT_MEMORY, call)
 
-    share_of_all_outputs = float(done.stdout)
     assert share_of_all_outputs < 0.5
 
 
@@ -63,13 +68,6 @@ def test_transparent_photo_is_held_twice_and_not_four_times(tmp_path: Path) -> N
     photo = tmp_path / "transparent.png"
     Image.new("RGBA", (4000, 4000), (200, 30, 30, 90)).save(photo, compress_level=1)
 
-    done = subprocess.run(
-        [sys.executable, "-c", READ_AND_PRINT_MEMORY, str(photo)],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
+    bytes_a_pixel = measure(READ_AND_PRINT_MEMORY, str(photo))
 
-    bytes_a_pixel = float(done.stdout)
     assert bytes_a_pixel < 12
