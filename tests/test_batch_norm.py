@@ -113,3 +113,25 @@ def test_frozen_it_stays_frozen_in_the_copy(tmp_path: Path) -> None:
     cut = Cut("MobileNetV2", 20, tmp_path)
 
     np.testing.assert_array_equal(cut.answers(training=True), cut.answers(training=False))
+
+
+def test_letting_it_learn_changes_no_answer_of_a_network_that_scales(tmp_path: Path) -> None:
+    """Fresh batch norms scale by 1, pretrained ones by anything; so does one that was measured."""
+    cut = Cut("MobileNetV3Small", 20, tmp_path)
+    let_batch_norm_learn(cut.tail, cut.activations[:6])
+    before = np.asarray(cut.tail(cut.activations, training=False))
+
+    let_batch_norm_learn(cut.tail, cut.activations[6:])
+
+    after = np.asarray(cut.tail(cut.activations, training=False))
+    np.testing.assert_allclose(after, before, atol=1e-3 * np.abs(before).max())
+
+
+def test_where_all_layers_learn_all_batch_norms_do(tmp_path: Path) -> None:
+    cut = Cut("MobileNetV3Small", 10_000, tmp_path)
+
+    let_batch_norm_learn(cut.tail, cut.activations)
+
+    layers = cut.tail.get_layer("MobileNetV3Small").layers
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert all(norm.trainable for norm in norms)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -301,3 +302,22 @@ def test_no_layer_needs_custom_code(classifier: Classifier, tmp_path: Path) -> N
         config = file.read("config.json").decode()
     assert "Lambda" not in config
     assert '"module": "trashnet' not in config
+
+
+def test_no_memory_address_gets_into_the_file(classifier: Classifier, tmp_path: Path) -> None:
+    """It is another one in the next process, and then equal models are no equal files."""
+    save_classifier(classifier, tmp_path / "model.keras")
+
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        numbers = re.findall(rb'"shared_object_id": (\d+)', file.read("config.json"))
+    assert numbers
+    assert max(map(int, numbers)) < len(numbers)
+
+
+def test_a_model_of_photos_of_any_size_is_refused(tmp_path: Path) -> None:
+    source = keras.Input((None, None, 3))
+    model = keras.Model(source, keras.layers.GlobalAveragePooling2D()(source))
+    save_classifier(Classifier(model, ["r", "g", "b"]), tmp_path / "model.keras")
+
+    with pytest.raises(PipelineError, match="no photos of one size"):
+        load_classifier(tmp_path / "model.keras")

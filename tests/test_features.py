@@ -99,3 +99,9 @@ def network_of(cut: tuple[int, int, int], channels: int, at_pixels: bool = False
     source, features = keras.Input(cut), keras.Input(cut)
     trunk = keras.Model(source, source if at_pixels else keras.layers.ReLU()(source))
     return Network(trunk, keras.Model(features, keras.layers.Conv2D(channels, 1)(features)))
+
+
+@pytest.mark.parametrize("trunk", [np.ones((1, 1, 2, 2, 3), np.uint8), np.ones((1, 1, 2, 2, 3))])
+def test_pooled_outputs_that_are_no_numbers_are_refused(trunk: np.ndarray) -> None:
+    with pytest.raises(PipelineError, match="float32 features"):
+        encode(trunk, np.full((1, 1, 3), np.nan, np.float32))

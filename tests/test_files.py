@@ -273,3 +273,10 @@ def test_json_without_a_number_is_refused_and_the_old_file_stays(tmp_path: Path)
         write_json(tmp_path / "metrics.json", {"loss": float("nan")})
 
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"loss": 1.0}
+
+
+def test_a_file_that_is_missing_is_told_by_its_own_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as told, atomic_file(tmp_path / "it.csv"):
+        (tmp_path / "missing.jpg").read_bytes()
+
+    assert told.value.filename == str(tmp_path / "missing.jpg")

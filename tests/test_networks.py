@@ -279,3 +279,12 @@ def test_copy_learns_the_same_float32_weights(built: Built, layers: int, precisi
     ]
     for copied, original in zip(fast.get_weights(), tail.get_weights(), strict=True):
         np.testing.assert_array_equal(copied, original)
+
+
+def test_as_many_layers_as_there_are_put_the_cut_at_the_pixels(tmp_path: Path) -> None:
+    write_random_weights_note(tmp_path / "w.h5")
+    backbone = build_backbone("MobileNetV2", (64, 64), tmp_path / "w.h5")
+
+    trunk, _ = cut_network("MobileNetV2", backbone, len(backbone.layers))
+
+    assert trunk.input is trunk.output

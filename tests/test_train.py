@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import log_softmax
 
 from stages.train import (
     Phase,
@@ -15,6 +16,7 @@ from stages.train import (
     fit,
     make_optimizer,
     schedule_learning_rate,
+    summarize,
     write_history,
 )
 from trashnet.batches import PhotoBatches
@@ -210,3 +212,28 @@ def test_epoch_kept_is_the_best_in_what_is_monitored(
     phase = fit(new_head(1), *batches_of(separable), "initial", params)
 
     assert phase.best == getattr(phase.history[monitor], best)()
+
+
+def test_labels_are_smoothed_as_params_say(separable: tuple[np.ndarray, np.ndarray]) -> None:
+    arrays, targets = separable
+    model = new_head(1)
+
+    phase = fit(model, *batches_of(separable), "initial", with_settings(label_smoothing=0.3))
+
+    smooth = 0.7 * targets[48:] + 0.3 / 3
+    losses = -(smooth * log_softmax(model(arrays[48:, 0]).numpy(), axis=1)).sum(axis=1)
+    assert phase.best_epoch["val_loss"] == pytest.approx(losses.mean(), rel=1e-5)
+
+
+def test_summary_is_of_the_epoch_kept() -> None:
+    rows = {"accuracy": [0.5, 0.75, 1.0], "val_accuracy": [0.25, 0.5, 0.375]}
+    initial, fine_tune = (
+        Phase(name, pd.DataFrame(rows), best=1) for name in ("initial", "fine_tune")
+    )
+
+    assert summarize([initial, fine_tune], kept=fine_tune) == {
+        "epochs": {"initial": 3, "fine_tune": 3},
+        "kept": {"phase": "fine_tune", "epoch": 2},
+        "train": {"final_accuracy": 0.75},
+        "val": {"best_accuracy": 0.5},
+    }

@@ -1,0 +1,74 @@
+"""Shards: those that are whole are not made again, unless something they depend on has changed."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import trashnet.shards
+from trashnet.files import resumable_folder
+from trashnet.shards import Shard, Work, cut_shards, describe_files, for_each_shard, identify
+
+
+def read_number(shard: Shard) -> int:
+    return int(shard.name)
+
+
+class BrokenError(Exception):
+    """A shard that fails the first time."""
+
+
+def test_only_shards_that_are_missing_are_worked_on(tmp_path: Path) -> None:
+    shards = cut_shards(pd.DataFrame({"path": list("abcde")}), 2)
+    worked_on: list[int] = []
+
+    def work(fails_at: int, number: int) -> int:
+        worked_on.append(number)
+        if number == fails_at:
+            raise BrokenError
+        return number
+
+    def run(fails_at: int) -> None:
+        with resumable_folder(tmp_path / "it", "a") as unfinished:
+            for_each_shard(
+                shards, read_number, Work(work, fails_at), lambda *_: None, unfinished, "working"
+            )
+
+    with pytest.raises(BrokenError):
+        run(fails_at=1)
+    run(fails_at=-1)
+
+    assert worked_on == [0, 1, 1, 2]
+
+
+def test_shards_are_others_once_code_packages_or_parts_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, table = tmp_path / "stage.py", tmp_path / "table.csv"
+    stage.write_text("before")
+    table.write_text("before")
+    (tmp_path / "shards.py").write_text("before")
+    monkeypatch.setattr(trashnet.shards, "__file__", str(tmp_path / "shards.py"))
+
+    def identity(*parts: object) -> str:
+        return identify(str(stage), table, *parts)
+
+    identities = {identity(1), identity(2), identity(1, 2), identity(12)}
+    for file in (stage, table, tmp_path / "shards.py"):
+        file.write_text("after")
+        identities.add(identity(1))
+    monkeypatch.setattr(trashnet.shards, "version", lambda _: "other")
+    identities.add(identity(1))
+
+    assert len(identities) == 8
+
+
+def test_a_large_file_is_another_once_it_was_written_again(tmp_path: Path) -> None:
+    (tmp_path / "views.npy").write_bytes(b"one")
+    before = describe_files([tmp_path / "views.npy"])
+    assert before == describe_files([tmp_path / "views.npy"])
+    (tmp_path / "views.npy").write_bytes(b"two")
+    os.utime(tmp_path / "views.npy", ns=(1, 1))
+
+    assert before != describe_files([tmp_path / "views.npy"])
