@@ -126,3 +126,16 @@ def test_the_phase_kept_is_the_better_one_in_what_is_monitored(
     train(early_stopping__monitor=monitor)
 
     assert compare.call_args.args[2] == monitor
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_fine_tuning_is_in_the_model_where_it_helps(
+    helps: bool, pooled: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages.train, "beats", lambda *_: helps)
+
+    alone, both = (train(fine_tune__epochs=epochs) for epochs in (0, 1))
+
+    for part in ("tail", "head"):
+        trained = [model.get_layer(part).trainable_weights[0].numpy() for model in (alone, both)]
+        assert np.array_equal(*trained) != helps
