@@ -147,7 +147,7 @@ def score(predicted: np.ndarray, answers: pd.DataFrame, file: Path) -> dict[str,
 
 
 def time_threads(exported: ExportedClassifier, photos: np.ndarray) -> dict[str, float]:
-    """Return the milliseconds that one photo takes on one core and on several."""
+    """Return the milliseconds that one photo takes with each number of `THREADS`."""
     return {
         f"threads_{threads}": milliseconds(exported.predictor(threads), photos)
         for threads in THREADS

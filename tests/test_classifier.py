@@ -176,8 +176,9 @@ def test_what_is_not_a_model_is_refused(content: bytes, tmp_path: Path) -> None:
         load_classifier(path)
 
 
+@pytest.mark.parametrize("gone", [False, True])
 def test_a_model_that_is_trained_again_meanwhile_is_refused(
-    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gone: bool, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its class names were read before, and may stand in another order now."""
     path = tmp_path / "model.keras"
@@ -186,11 +187,14 @@ def test_a_model_that_is_trained_again_meanwhile_is_refused(
 
     def load_the_next(*arguments: Any, **options: Any) -> keras.Model:
         save_classifier(Classifier(classifier.model, CLASSES[::-1]), path)
-        return load_model(*arguments, **options)
+        model = load_model(*arguments, **options)
+        if gone:
+            path.unlink()
+        return model
 
     monkeypatch.setattr(keras.models, "load_model", load_the_next)
 
-    with pytest.raises(PipelineError, match="it was written anew while it was read"):
+    with pytest.raises(PipelineError, match="was written anew while it was read"):
         load_classifier(path)
 
 

@@ -191,29 +191,34 @@ def load_classifier(path: Path) -> Classifier:
     Raises
     ------
     PipelineError
-        If the file is missing, is not such a model, or holds code (a Lambda
-        layer), which safe mode refuses to run.
+        If the file is missing, is not such a model, holds code (a Lambda
+        layer), which safe mode refuses to run, or is replaced meanwhile.
     """
     if not path.is_file():
         raise PipelineError(f"There is no model at {path}; train it with `dvc repro`.")
+    found = _which_file(path)
     try:
-        found = _which_file(path)
         with zipfile.ZipFile(path) as file:
             class_names = json.loads(file.read(CLASSES_MEMBER))
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-        if _which_file(path) != found:
-            raise ValueError("it was written anew while it was read")
         _check_shapes(model, class_names)
     except Exception as error:  # Keras passes on whatever it meets in a broken or foreign file
         raise PipelineError(
             f"{path} is not a model that this pipeline saved "
             f"({shorten(str(error), 200, placeholder=' ...')}); train it again with `dvc repro`."
         ) from None
+    # Else the names might be those of one model and the weights those of the next.
+    if _which_file(path) != found:
+        raise PipelineError(f"{path} was written anew while it was read; do the same once more.")
     return Classifier(model, class_names)
 
 
-def _which_file(path: Path) -> tuple[int, int]:
-    return path.stat().st_ino, path.stat().st_mtime_ns
+def _which_file(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # `dvc repro` takes a model away before it trains the next
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _check_shapes(model: keras.Model, class_names: list[str]) -> None:
