@@ -1,11 +1,14 @@
 """What the app's tests show it: photos of one colour and models that name the colour."""
 
+import re
 from io import BytesIO
 from pathlib import Path
 
 import keras
 import numpy as np
+import streamlit as st
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from trashnet.classifier import Classifier, assemble, describe_saved, save_classifier
 from trashnet.files import write_json
@@ -13,6 +16,7 @@ from trashnet.images import load_batches
 from trashnet.metrics import predictions_table, write_predictions
 from trashnet.networks import Network
 
+APP = Path(__file__).parents[1] / "app" / "main.py"
 CLASSES = ["blue_bin", "<green>", "red"]
 IMAGE_SIZE = (12, 16)
 CALIBRATION = {
@@ -69,3 +73,21 @@ def write_comparison() -> None:
     for model, sharpness in {"MobileNetV2": 10, "MobileNet": 4, "ResNet101V2": 1}.items():
         write_results(model, color_classifier(sharpness))
     write_json("reports/comparison.json", {"models": {"MobileNetV2": {}, "MobileNet": {}}})
+
+
+def run_app(tab: str = "Ask") -> AppTest:
+    st.cache_resource.clear()
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.query_params["tab"] = tab
+    return app.run()
+
+
+def upload(app: AppTest, name: str, content: bytes) -> AppTest:
+    app.file_uploader[0].upload(name, content, "image/png")
+    return app.run()
+
+
+def errors(app: AppTest) -> list[str]:
+    """Return the sentences as people read them, after looking for stack traces."""
+    assert not app.exception
+    return [re.sub(r"\\(.)", r"\1", error.value) for error in app.error]

@@ -118,3 +118,14 @@ def write_lists(tmp_path: Path) -> WriteLists:
         return f"{folder}/"
 
     return write_lists
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in a folder with a comparison of two models; a third is left from an earlier run."""
+    # With it comes TensorFlow, for which the other tests need not wait.
+    from app_work import write_comparison  # noqa: PLC0415
+
+    monkeypatch.chdir(tmp_path)
+    write_comparison()
+    return tmp_path
