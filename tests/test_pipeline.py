@@ -105,6 +105,13 @@ def test_another_training_seed_gives_another_model(clone: Clone) -> None:
     assert all(after[file] != before[file] for file in before if file.endswith(".keras"))
 
 
+def test_settings_of_before_are_not_trained_again(clone: Clone) -> None:
+    output = clone.experiment("back", "alpha=0.5", "seed=1")
+    assert stages_run(output) == {"compare"}
+    taken = set(re.findall(r"Stage '([a-z]+)@\w+' is cached - skipping run", output))
+    assert taken == {"train", "evaluate"}
+
+
 def test_another_split_seed_keeps_the_features(clone: Clone) -> None:
     output = clone.experiment("split2", "split.seed=2")
     assert stages_run(output) == {"split", "train", "evaluate", "compare"}
@@ -303,5 +310,6 @@ def test_a_killed_study_goes_on_and_ends_in_the_same_report(clone: Clone, tmp_pa
     assert (study.folder / "reports/try/report.md").read_text() == report
     assert first.items() <= study.study_runs().items()  # neither repeated nor lost
     study.dvc("exp", "remove", *study.study_runs())
+    shutil.rmtree(study.folder / ".dvc/cache/runs")  # else nothing is trained again
     study.run(command)
     pd.testing.assert_frame_equal(study.study_results(), resumed)
