@@ -19,6 +19,13 @@ METRICS = Path("metrics/split.json")
 FIRST_TO_KEEP = ("test", "val", "train")
 """Which side stays whole where near-duplicates stand on two."""
 
+ADVICE = {
+    "stratified": "raise split.test and split.val",
+    "kfold": "lower split.folds or raise split.val",
+    "official": "mend the lists or raise split.listed_val",
+}
+"""By method, what may give a class the photos that a split lacks."""
+
 
 def main() -> None:
     """Write data/splits.csv and metrics/split.json."""
@@ -36,7 +43,7 @@ def main() -> None:
             splits = split_fold(photos, settings.seed, settings.fold, settings.folds, settings.val)
         case "stratified":
             splits = split_stratified(photos, settings.seed, settings.test, settings.val)
-    check_every_class_is_in_every_split(splits)
+    check_every_class_is_in_every_split(splits, settings.method)
 
     with atomic_file(SPLITS) as partial:
         splits[["path", "label", "group", "split", "reason"]].to_csv(partial, index=False)
@@ -163,14 +170,16 @@ def split_by_lists(photos: pd.DataFrame, copies: pd.DataFrame, url: str) -> pd.D
     Raises
     ------
     PipelineError
-        If the lists cannot be read, name a file twice, name one that the
-        dataset has in two classes, or number the classes inconsistently.
+        If the lists cannot be read, name a file twice, name none of the
+        dataset's or one that it has in two classes, or number the classes
+        inconsistently.
     """
     lists = read_lists(url)
     files = pd.concat([photos, copies])[["path", "sha256"]]
     files["name"] = files["path"].map(lambda path: PurePosixPath(path).name)
     # Copies that share a name are one photo to the lists.
     files = files.drop_duplicates(["name", "sha256"])
+    check_lists_know(files["name"], lists.index, url)
     for name in files.loc[files["name"].duplicated() & files["name"].isin(lists.index), "name"]:
         places = " and ".join(files.loc[files["name"] == name, "path"])
         raise PipelineError(
@@ -244,6 +253,25 @@ def lend_val(splits: pd.DataFrame, seed: int, share: float) -> pd.DataFrame:
     return splits.assign(split=splits["split"].mask(splits.index.isin(lent), "train"))
 
 
+def check_lists_know(names: pd.Series, listed: pd.Index, url: str) -> None:
+    """Refuse lists of another dataset, and say how many of their files are no photos of this one.
+
+    Copies that `prepare` left out count as photos here.
+    """
+    unknown = listed[~listed.isin(names)]
+    if len(unknown) == len(listed):
+        raise PipelineError(
+            f"The lists in {url} name no photo of this dataset: they have "
+            f"{', '.join(listed[:1]) or 'no line'}, it has {names.iloc[0]}; point split.files "
+            "elsewhere or set split.method to stratified."
+        )
+    if len(unknown) > 0:
+        log(
+            f"{len(unknown)} of the {len(listed)} files in the lists are no usable photos of this "
+            f"dataset, {unknown[0]} for one"
+        )
+
+
 def check_class_numbers(paths: pd.Series, numbers: pd.Series, url: str) -> None:
     """Refuse lists where a class number and a class folder do not belong to each other alone.
 
@@ -282,15 +310,16 @@ def count_by_class(splits: pd.DataFrame) -> pd.DataFrame:
     return counts.reindex(columns=[*SPLIT_NAMES, "dropped"], fill_value=0)
 
 
-def check_every_class_is_in_every_split(splits: pd.DataFrame) -> None:
+def check_every_class_is_in_every_split(splits: pd.DataFrame, method: str) -> None:
     """Refuse a split that cannot train, choose or judge one of the classes."""
     counts = count_by_class(splits)
+    groups = splits.groupby("label")["group"].nunique()
     for label, row in counts[(counts[list(SPLIT_NAMES)] == 0).any(axis=1)].iterrows():
         numbers = ", ".join(f"{split} {count}" for split, count in row.items())
         raise PipelineError(
-            f"The class {label} needs a photo in each split and has {numbers}; add photos of it, "
-            "raise split.test and split.val (method stratified), lower split.folds or raise "
-            "split.val (kfold), or mend the lists or raise split.listed_val (official)."
+            f"The class {label} needs a photo in each split and has {numbers} (groups of "
+            f"near-duplicates, which stay together: {groups[label]}); add other photos of it, or "
+            f"{ADVICE[method]}."
         )
 
 

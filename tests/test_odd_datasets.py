@@ -125,6 +125,16 @@ def test_class_of_one_photo_is_named() -> None:
         splits()
 
 
+def test_class_of_near_duplicates_alone_is_told_that_they_stay_together() -> None:
+    put_photos("glass", 8)
+    put_photos("paper", 1, first=8)
+    for width in (36, 40, 44):
+        Image.open(RAW / "paper/8.png").resize((width, 24)).save(RAW / f"paper/{width}.png")
+
+    with pytest.raises(PipelineError, match=r"class paper .* which stay together: 1\); add other"):
+        splits()
+
+
 @pytest.mark.slow
 def test_class_a_thousand_times_another() -> None:
     put_photos("glass", 6000)

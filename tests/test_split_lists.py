@@ -284,3 +284,30 @@ def test_folders_in_a_class_do_not_contradict_the_lists(write_lists: WriteLists)
     url = write_lists(train=["1.jpg 1", "2.jpg 1"])
 
     assert split_by_lists(photos, NO_COPIES, url)["split"].tolist() == ["train", "train"]
+
+
+def test_lists_of_another_dataset_are_refused(write_lists: WriteLists) -> None:
+    url = write_lists(train=["1.png 1"])
+
+    with pytest.raises(PipelineError, match=r"name no photo.*they have 1\.png, it has 0-0\.jpg"):
+        split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
+
+
+def test_files_of_the_lists_that_are_no_photos_here_are_counted(
+    write_lists: WriteLists, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = write_lists(train=["0-0.jpg 1", "7.jpg 1"], test=["8.jpg 1"])
+
+    split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
+
+    assert "2 of the 3 files in the lists are no usable photos" in capsys.readouterr().out
+
+
+def test_lists_whose_files_are_all_here_are_taken_without_a_word(
+    write_lists: WriteLists, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = write_lists(train=["0-0.jpg 1"])
+
+    split_by_lists(photos_in([["glass"]]), NO_COPIES, url)
+
+    assert capsys.readouterr().out == ""
