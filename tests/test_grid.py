@@ -7,10 +7,11 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
+from params_work import write_params
 from study_work import git
 
 from trashnet.errors import PipelineError
-from trashnet.study.grid import _hydra, baseline_of, make_grid, parse_values
+from trashnet.study.grid import _hydra, baseline_of, check_values, make_grid, parse_values
 
 words = st.sampled_from(["true", "null", "1.0", "1e3", "[a]", "a=b", "C:\\\\", '\\\\"'])
 
@@ -94,6 +95,33 @@ def test_an_entry_that_a_section_lacks_can_be_added_for_all_runs(
     (run,) = make_grid(["seed=2"], [f"{mark}head.names=[A,B]"], repository)
 
     assert run.overrides == [f'{mark}head.names=["A","B"]', "seed=2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fixed", "message"),
+    [
+        (["alpha=0.2,2"], [], r"with alpha=2, seed=1 cannot be used: alpha should be less than"),
+        (["seed=1..3"], ["fine_tune.epochs=-1"], "fine_tune.epochs should be greater"),
+        (["seed=1"], ["models=[MobileNet]", "export=[VGG16]"], "export.0 should be one of"),
+        (["seed=1"], ["++ensembles.Pair=[MobileNet]"], "ensembles.Pair has 1 entries"),
+        (["mirror_images=yes"], [], "mirror_images should be true or false, not 'yes'"),
+    ],
+)
+def test_values_that_no_stage_takes_are_refused_before_any_run(
+    arguments: list[str], fixed: list[str], message: str, tmp_path: Path
+) -> None:
+    write_params({}, tmp_path)
+    runs = make_grid(arguments, fixed, tmp_path)
+
+    with pytest.raises(PipelineError, match=message):
+        check_values(runs, tmp_path)
+
+
+def test_values_that_stages_take_pass(tmp_path: Path) -> None:
+    write_params({}, tmp_path)
+    added = ["++ensembles.Pair=[MobileNet,MobileNetV2]", "+fine_tune.layers_for.MobileNet=46"]
+
+    check_values(make_grid(["alpha=0,1", "head.units=[],[128]"], added, tmp_path), tmp_path)
 
 
 def test_same_run_has_the_same_name_whatever_the_grid(repository: Path) -> None:

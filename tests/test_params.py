@@ -53,7 +53,7 @@ def test_committed_params_are_valid() -> None:
         ("seed", True, "integer"),
         ("dataset", 3, "string"),
         ("augment", None, "mapping"),
-        ("augment.horizontal_flip", "yes", "boolean"),
+        ("augment.horizontal_flip", "yes", "should be true or false"),
         ("head.units", 128, "list"),
         ("models", "MobileNet", "list"),
         ("split", [], "mapping"),

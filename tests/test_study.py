@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from params_work import write_params
 from study_work import commit_files, finish, git, lock_of
 
 from trashnet.errors import PipelineError
@@ -139,6 +140,7 @@ def test_an_ended_study_ends_its_training_and_leaves_no_copy(
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=repository, check=True)
     started = repository / "started"
     stage = f"stages:\n  train:\n    cmd: touch {started} && sleep 300\n"
+    write_params({}, repository)
     commit_files(repository, {"dvc.yaml": stage, ".gitignore": "started\n"})
     study = subprocess.Popen(
         [sys.executable, "-c", RUN_STUDY],

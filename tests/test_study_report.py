@@ -1,5 +1,6 @@
 """Studies: what a report says of the finished runs."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,20 @@ def test_rarest_class_has_a_verdict_of_its_own(
     means = results[results["model"] == "MobileNet"].groupby("setting")["recall_trash"].mean()
     expected = means["alpha=1"] - means["alpha=0.2"]
     assert hurt.rarest_recall["alpha=1"].difference.mean == pytest.approx(expected)
+
+
+def test_model_of_one_setting_alone_has_no_section(repository: Path, tmp_path: Path) -> None:
+    runs = make_grid(["seed=1,2"], [], repository)
+    for run in runs:
+        commit_run(repository, run, {"MobileNet": answers(0.9, 300, 2)[run.seed - 1]}, val=0.9)
+    results = collect(runs, find_experiments(repository), repository)
+    verdicts = judge(results, {}, "trash", repository)
+
+    write_report(tmp_path / "report", runs, results, verdicts, {}, {}, "trash")
+
+    titles = re.findall("^#+ .*", (tmp_path / "report/report.md").read_text(), re.MULTILINE)
+    assert "## MobileNet" not in titles
+    assert "## Picture" in titles
 
 
 def validated(*runs: tuple[str, int, float]) -> pd.DataFrame:

@@ -267,11 +267,30 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise PipelineError(f"{path} is missing; run this from the repository's root.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
+    return check_params(raw, str(path))
+
+
+def check_params(raw: object, source: str) -> Params:
+    """Check what was read from params.yaml, or would be.
+
+    Parameters
+    ----------
+    raw : object
+        What its YAML holds.
+    source : str
+        What errors call it.
+
+    Raises
+    ------
+    PipelineError
+        If any key is missing, unknown, of a wrong type or out of range. All
+        faults are named at once.
+    """
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
         faults = "; ".join(_explain(fault) for fault in error.errors())
-        raise PipelineError(f"{path} cannot be used: {faults}.") from None
+        raise PipelineError(f"{source} cannot be used: {faults}.") from None
 
 
 def public_address(text: str) -> str:
@@ -302,4 +321,5 @@ def _explain(fault: ErrorDetails) -> str:
         case "value_error" if isinstance(fault["input"], dict):
             return f"{key}: {fault['ctx']['error']}"
     reason = re.sub("^(Value error, |Input |String )", "", fault["msg"])
+    reason = reason.replace("a valid boolean", "true or false")
     return f"{key} {reason}, not {fault['input']!r}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trashnet.errors import PipelineError
 from trashnet.study.experiments import check_fetched, find_experiments, rarest_class, run_grid
-from trashnet.study.grid import baseline_of, make_grid
+from trashnet.study.grid import baseline_of, check_values, make_grid
 from trashnet.study.judgement import collect, judge
 from trashnet.study.report import write_report
 
@@ -60,6 +60,7 @@ def study(
 ) -> int:
     """Run what is missing of the grid, then report on all of it."""
     runs = make_grid(arguments, fixed)
+    check_values(runs)
     baseline = baseline_of(runs)
     check_fetched(runs)
     failed = run_grid(runs, address=address)

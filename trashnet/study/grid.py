@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from trashnet.errors import PipelineError
-from trashnet.params import PARAMS_FILE, public_address
+from trashnet.params import PARAMS_FILE, check_params, public_address
 
 SEED = "seed"
 CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/**/*")
@@ -41,14 +41,20 @@ class Run(NamedTuple):
         The varied parameters but the seed.
     seed : int
         The training seed; settings are compared over these.
-    overrides : list of str
-        What ``dvc exp run -S`` is given.
+    values : dict
+        All that the study sets, by parameter name; a ``+`` or ``++`` before a
+        name is Hydra's mark of one that its section does not or may not have.
     """
 
     name: str
     setting: Setting
     seed: int
-    overrides: list[str]
+    values: dict[str, Any]
+
+    @property
+    def overrides(self) -> list[str]:
+        """What ``dvc exp run -S`` is given."""
+        return [f"{key}={_hydra(value)}" for key, value in self.values.items()]
 
 
 def parse_values(text: str) -> list[Any]:
@@ -102,7 +108,6 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
     values = {key: parse_values(value) for key, value in given[: len(arguments)]}
     constants = {key: _scalar(value) for key, value in given[len(arguments) :]}
     for key in [*values, *constants]:
-        # Hydra's marks of an entry that a section does not have yet (+), or may not have (++).
         if key.startswith("+") and key in constants:
             section = key.lstrip("+").rpartition(".")[0]
             if not section:
@@ -133,10 +138,26 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
                 name=re.sub(r"[^A-Za-z0-9._]+|\.{2,}", "-", f"{varied}-{digest}"),
                 setting={key: value for key, value in point.items() if key != SEED},
                 seed=point[SEED],
-                overrides=[f"{key}={_hydra(value)}" for key, value in (constants | point).items()],
+                values=constants | point,
             )
         )
     return runs
+
+
+def check_values(runs: Sequence[Run], folder: Path = Path()) -> None:
+    """Refuse a study of which a run would be refused, before any of them trains.
+
+    Raises
+    ------
+    PipelineError
+        If no stage would take the parameters of a run.
+    """
+    for run in runs:
+        params = read_params(folder / PARAMS_FILE)
+        for key, value in run.values.items():
+            *sections, name = key.lstrip("+").split(".")
+            look_up(params, ".".join(sections))[name] = value
+        check_params(params, f"{PARAMS_FILE} with {', '.join(run.overrides)}")
 
 
 def baseline_of(runs: Sequence[Run], folder: Path = Path()) -> Setting:
@@ -170,9 +191,9 @@ def read_params(path: Path) -> dict[str, Any]:
 
 
 def look_up(params: dict[str, Any], key: str) -> Any:
-    """Return the value of a dotted key."""
+    """Return the value of a dotted key, of an empty one all parameters."""
     section: Any = params
-    for name in key.split("."):
+    for name in key.split(".") if key else []:
         if not isinstance(section, dict) or name not in section:
             raise PipelineError(f"{PARAMS_FILE} has no parameter {key}; it has {_keys(params)}.")
         section = section[name]

@@ -85,10 +85,9 @@ def tell(
             ("ul", [f"{name}: {reason}" for name, reason in failed.items()]),
         ]
     for verdict in verdicts:
-        blocks += [
-            ("h2", verdict.model),
-            ("ul", sentences(verdict, results, base, rarest, comparisons)),
-        ]
+        # One setting by itself is held against nothing.
+        if said := sentences(verdict, results, base, rarest, comparisons):
+            blocks += [("h2", verdict.model), ("ul", said)]
     listed = results.drop_duplicates("experiment")
     return [
         *blocks,
