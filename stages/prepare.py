@@ -147,7 +147,8 @@ def correct_labels(manifest: pd.DataFrame, corrections: Path, parameter: str) ->
     except (OSError, ValueError) as error:  # pandas's own errors are ValueErrors
         raise PipelineError(
             f"{corrections} could not be read as a CSV with the columns file and class "
-            f"({error}); mend it, or point {parameter} at another file or at null."
+            f"({error}); mend it (`git add` it for experiments that run in a copy), or point "
+            f"{parameter} at another file or at null."
         ) from None
     check_corrections(table, manifest, corrections)
 
@@ -202,13 +203,26 @@ def name_groups(manifest: pd.DataFrame, bits: int) -> None:
 
 
 def check_classes(manifest: pd.DataFrame) -> None:
-    """Refuse a dataset without photos of at least two classes."""
+    """Refuse a dataset without photos of at least two classes, or a class that faults emptied.
+
+    A folder without a single image is no class, and whoever excludes all of a
+    class's photos wants to be rid of it.
+    """
     usable = manifest["status"].eq("ok").groupby(manifest["label"]).sum()
     if usable.gt(0).sum() < 2:
         counts = ", ".join(f"{label} {count}" for label, count in usable.items())
         raise PipelineError(
             f"{RAW} has usable photos of fewer than two classes ({counts}); "
             f"add photos, or see in {MANIFEST} why files were left out."
+        )
+    emptied = manifest[
+        manifest["status"].isin(["unreadable", "label conflict"])
+        & manifest["label"].map(usable).eq(0)
+    ]
+    for row in emptied.itertuples():
+        raise PipelineError(
+            f"No photo of the class {row.label} can be used; the first is {row.path}: "
+            f"{str(row.reason).rstrip('.')}. Mend them, or exclude them by a corrections file."
         )
 
 

@@ -316,7 +316,7 @@ def test_missing_corrections_name_the_parameter(correct: Correct) -> None:
     Path(CORRECTIONS).unlink()
 
     with pytest.raises(
-        PipelineError, match=r"corrections/mine\.csv .* datasets\.mine\.corrections"
+        PipelineError, match=r"corrections/mine\.csv .*git add.* datasets\.mine\.corrections"
     ):
         prepare.main()
 
@@ -330,6 +330,33 @@ def test_one_usable_class_is_not_enough(put_file: PutFile) -> None:
 
     assert not IMAGES.exists()
     assert read_manifest().loc[1, "status"] == "not an image"  # what to look up is written
+
+
+@pytest.mark.usefixtures("dataset")
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (jpeg(0), r"metal/1\.jpg: The same bytes stand in glass/1\.jpg .* metal/1\.jpg"),
+        (jpeg(5)[:-400], r"metal/1\.jpg: .*truncated"),
+    ],
+)
+def test_class_that_faults_emptied_is_refused(
+    content: bytes, fault: str, put_file: PutFile
+) -> None:
+    put_file("metal/1.jpg", content)
+
+    with pytest.raises(PipelineError, match=f"No photo of the class metal .*{fault}"):
+        prepare.main()
+
+    assert not IMAGES.exists()
+
+
+def test_class_may_be_excluded_whole(correct: Correct, put_file: PutFile) -> None:
+    put_file("metal/1.jpg", jpeg(5))
+    correct("file,class\nmetal/1.jpg,exclude\n")
+
+    assert "metal/1.jpg" not in images()
+    assert set(manifest().query("status == 'ok'")["label"]) == {"glass", "paper"}
 
 
 def test_no_usable_photo_at_all_is_told_in_words(put_file: PutFile) -> None:
