@@ -3,13 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
 from trashnet.errors import PipelineError
+from trashnet.files import atomic_file
 
 FEATURES = Path("data/features")
 
@@ -105,13 +105,17 @@ class FeatureWriter:
     def _array(self, name: str, like: np.ndarray) -> np.ndarray:
         if name not in self._arrays:
             path = self._folder / name
-            mode: Literal["r+", "w+"] = "r+" if path.exists() else "w+"
-            array = open_memmap(path, mode, like.dtype, (self._photos, *like.shape[1:]))
-            # Where the disk runs full under a mapped file, the system ends the process.
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-            self._arrays[name] = array
+            if not path.exists():
+                self._allocate(path, like.dtype, like.shape[1:])
+            self._arrays[name] = open_memmap(path, "r+")
         return self._arrays[name]
+
+    def _allocate(self, path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        with atomic_file(path) as partial:
+            open_memmap(partial, "w+", dtype, (self._photos, *shape))
+            # Where the disk runs full under a mapped file, the system ends the process.
+            with partial.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
 
 
 def _check_range(values: np.ndarray, dtype: type[np.floating]) -> None:
