@@ -61,18 +61,18 @@ class Phase(NamedTuple):
     history : DataFrame
         A row an epoch: loss and val_loss in nats, accuracy and val_accuracy in
         [0, 1].
-    best : int
+    best_row : int
         The row with the best monitored value, whose weights the model has now.
     """
 
     name: str
     history: pd.DataFrame
-    best: int
+    best_row: int
 
     @property
     def best_epoch(self) -> dict[str, float]:
         """The history's row of the best epoch."""
-        return dict(self.history.iloc[self.best])
+        return dict(self.history.iloc[self.best_row])
 
 
 def main(model: str) -> None:
@@ -91,25 +91,14 @@ def main(model: str) -> None:
     moments = mean_and_variance(features.pooled, np.flatnonzero(splits["split"] == "train"))
     head = build_head(*moments, params.head.units, params.head.dropout, len(classes))
 
-    kept = initial = fit(
-        head, *train_and_val_batches(features.pooled, splits, classes, params), "initial", params
-    )
-    phases = [initial]
+    batches = train_and_val_batches(features.pooled, splits, classes, params)
+    phases = [fit(head, *batches, "initial", params)]
     state = state_file(model, params)
     if params.fine_tune.epochs > 0:
-        train, val = train_and_val_batches(features.trunk, splits, classes, params)
-        if params.fine_tune.batch_norm == "learned":
-            let_batch_norm_learn(network.tail, first_activations(train))
-        tail = copy_for_training(network.tail, params.precision)
-        end = join_tail_and_head(tail, head)
-        before = end.get_weights()
-        fine_tune = fit(end, train, val, "fine_tune", params, state)
-        phases.append(fine_tune)
-        if beats(fine_tune, initial, params.early_stopping.monitor):
-            kept = fine_tune
-        else:
-            end.set_weights(before)
-        network.tail.set_weights(tail.get_weights())
+        batches = train_and_val_batches(features.trunk, splits, classes, params)
+        phases.append(fine_tune(network.tail, head, *batches, phases[0], params, state))
+    initial, last = phases[0], phases[-1]
+    kept = last if beats(last, initial, params.early_stopping.monitor) else initial
 
     classifier = Classifier(assemble(network, head, params.mirror_images), classes)
     file = classifier_file(model)
@@ -122,7 +111,7 @@ def main(model: str) -> None:
     write_json(folder / "timing-train.json", {"seconds": round(seconds, 3)})
     log(
         f"{model}: {' + '.join(str(len(phase.history)) for phase in phases)} epochs of "
-        f"{(splits['split'] == 'train').sum()} photos, kept {kept.name} epoch {kept.best + 1}, "
+        f"{(splits['split'] == 'train').sum()} photos, kept {kept.name} epoch {kept.best_row + 1}, "
         f"validation accuracy {kept.best_epoch['val_accuracy']:.3f}"
     )
 
@@ -136,9 +125,32 @@ def build_network(model: str, params: Params) -> Network:
     return cut_network(model, backbone, params.fine_tune.layers_of(model))
 
 
+def fine_tune(
+    tail: keras.Model,
+    head: keras.Model,
+    train: PhotoBatches,
+    val: PhotoBatches,
+    initial: Phase,
+    params: Params,
+    state: StateFile,
+) -> Phase:
+    """Train `tail` and `head` in place; where that does not beat `initial`, it is taken back."""
+    if params.fine_tune.batch_norm == "learned":
+        let_batch_norm_learn(tail, first_activations(train))
+    faster_tail = copy_for_training(tail, params.precision)
+    end = join_tail_and_head(faster_tail, head)
+    before = end.get_weights()
+    phase = fit(end, train, val, "fine_tune", params, state)
+    if not beats(phase, initial, params.early_stopping.monitor):
+        end.set_weights(before)
+    tail.set_weights(faster_tail.get_weights())
+    return phase
+
+
 def state_file(model: str, params: Params) -> StateFile:
     """Return where fine-tuning keeps its state, and the hash of all that it depends on."""
-    digest = hashlib.sha256(repr(params).encode())
+    versions = [keras.__version__, np.__version__, tf.__version__]
+    digest = hashlib.sha256(f"{params!r} {versions}".encode())
     # More code than a fit can depend on: to train again is cheaper than to mix two versions.
     code = [Path(__file__), *sorted(Path("trashnet").glob("*.py"))]
     folder = features_folder(model)
@@ -261,7 +273,7 @@ def summarize(phases: list[Phase], kept: Phase) -> dict[str, object]:
     epochs = {phase.name: len(phase.history) for phase in phases}
     return {
         "epochs": {"initial": 0, "fine_tune": 0} | epochs,
-        "kept": {"phase": kept.name, "epoch": kept.best + 1},
+        "kept": {"phase": kept.name, "epoch": kept.best_row + 1},
         "train": {"final_accuracy": round(float(kept.best_epoch["accuracy"]), 6)},
         "val": {"best_accuracy": round(float(kept.best_epoch["val_accuracy"]), 6)},
     }

@@ -79,7 +79,7 @@ def test_a_resumed_fit_equals_an_undisturbed_one(
     resumed, resumed_weights = train(params, state)
 
     assert resumed.history.equals(undisturbed.history)
-    assert resumed.best == undisturbed.best
+    assert resumed.best_row == undisturbed.best_row
     for one, other in zip(resumed_weights, weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -179,6 +179,22 @@ def test_a_fit_is_another_once_its_code_data_or_params_change(
         identities.add(state_file("MobileNet", params).identity)
 
     assert len(identities) == 2 + len(read)
+
+
+def test_a_fit_is_another_by_another_version_of_keras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = settings()
+    monkeypatch.chdir(tmp_path)
+    folder = features_folder("MobileNet")
+    for path in (SPLITS, folder / PHOTOS, folder / POOLED, folder / WEIGHTS):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    before = state_file("MobileNet", params).identity
+
+    monkeypatch.setattr(keras, "__version__", "another")
+
+    assert state_file("MobileNet", params).identity != before
 
 
 def test_a_state_of_zeros_is_not_used(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_fit_learns_and_is_left_at_its_best_epoch(
 
     history = phase.history
     assert history["val_loss"].iloc[-1] < history["val_loss"].iloc[0]
-    assert phase.best == history["val_loss"].argmin()
+    assert phase.best_row == history["val_loss"].argmin()
     arrays, targets = separable
     accuracy = np.mean(model(arrays[48:, 0]).numpy().argmax(1) == targets[48:].argmax(1))
     assert accuracy == pytest.approx(phase.best_epoch["val_accuracy"])
@@ -75,7 +75,7 @@ def test_fit_stops_early_and_goes_back_to_the_best_weights(
 
     phase = fit(model, train, val, "initial", params)
 
-    assert len(phase.history) == phase.best + 1 + params.early_stopping.patience
+    assert len(phase.history) == phase.best_row + 1 + params.early_stopping.patience
     loss = model.evaluate(val.as_dataset(), verbose=0, return_dict=True)["loss"]
     assert loss == pytest.approx(phase.best_epoch["val_loss"], rel=1e-5)
 
@@ -183,7 +183,7 @@ def test_weight_decay_is_adamws_alone(name: str, decay: float | None) -> None:
 )
 def test_fine_tuning_must_beat_the_head_alone(monitor: str, better: float) -> None:
     def phase(value: float) -> Phase:
-        return Phase("initial", pd.DataFrame({monitor: [value]}), best=0)
+        return Phase("initial", pd.DataFrame({monitor: [value]}), best_row=0)
 
     assert beats(phase(better), phase(0.7), monitor)
     assert not beats(phase(0.7), phase(better), monitor)
@@ -211,7 +211,7 @@ def test_epoch_kept_is_the_best_in_what_is_monitored(
 
     phase = fit(new_head(1), *batches_of(separable), "initial", params)
 
-    assert phase.best == getattr(phase.history[monitor], best)()
+    assert phase.best_row == getattr(phase.history[monitor], best)()
 
 
 def test_labels_are_smoothed_as_params_say(separable: tuple[np.ndarray, np.ndarray]) -> None:
@@ -228,7 +228,7 @@ def test_labels_are_smoothed_as_params_say(separable: tuple[np.ndarray, np.ndarr
 def test_summary_is_of_the_epoch_kept() -> None:
     rows = {"accuracy": [0.5, 0.75, 1.0], "val_accuracy": [0.25, 0.5, 0.375]}
     initial, fine_tune = (
-        Phase(name, pd.DataFrame(rows), best=1) for name in ("initial", "fine_tune")
+        Phase(name, pd.DataFrame(rows), best_row=1) for name in ("initial", "fine_tune")
     )
 
     assert summarize([initial, fine_tune], kept=fine_tune) == {

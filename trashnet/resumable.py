@@ -109,7 +109,6 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
                 "wait": self.wait,
                 "best": float(self.best),
                 "best_epoch": self.best_epoch,
-                "stopped_epoch": self.stopped_epoch,
             },
         }
         with atomic_file(file.path) as partial:
