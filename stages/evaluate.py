@@ -58,8 +58,8 @@ def main(model: str) -> None:
         },
     )
     log(
-        f"{model}: {scores['test']['accuracy']:.3f} of {len(photos)} test photos right, "
-        f"{scores['val']['accuracy']:.3f} on validation"
+        f"{model}: {scores['test']['accuracy']:.3f} of {len(answers['test'].labels)} test photos "
+        f"right, {scores['val']['accuracy']:.3f} on validation"
     )
 
 
