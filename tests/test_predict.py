@@ -366,3 +366,10 @@ def test_a_name_that_is_no_text_goes_out_as_it_came_in(trained: Path) -> None:
         [b"photos/more/c.jpeg", b"green"],
         [b"photos/\xff.jpg", b"red"],
     ]
+
+
+def test_address_of_a_photo_is_refused_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "https://example.org/b.jpg"])
+
+    assert "download https://example.org/b.jpg first" in capsys.readouterr().err

@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "them by the temperature in metrics/<Model>.json.",
     )
     command.add_argument(
-        "photos", nargs="+", type=Path, help="JPEG or PNG files, or folders of them"
+        "photos", nargs="+", type=_local, help="JPEG or PNG files, or folders of them"
     )
     command.add_argument(
         "--model",
@@ -185,6 +185,13 @@ def _as_objects(
                 for name, probability in zip(class_names, item.probabilities, strict=True)
             },
         }
+
+
+def _local(text: str) -> Path:
+    # A path would lose one of the slashes, and no photo would be missed by that name.
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"download {text} first, and name the file")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
