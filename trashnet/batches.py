@@ -137,6 +137,9 @@ def smallest_batch(splits: pd.DataFrame, batch_size: int) -> int:
 
 
 def first_activations(batches: PhotoBatches) -> np.ndarray:
-    """Return an epoch's first batches of activations (n, ...), uint8 where they are the pixels."""
+    """Return an epoch's first batches of activations, shape (n, ...).
+
+    As they are stored, float16 or uint8 pixels; with mixup, float32.
+    """
     few = islice(batches, BATCHES_MEASURED)
     return np.concatenate([activations for activations, _, _ in few])

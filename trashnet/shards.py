@@ -192,7 +192,7 @@ def identify(stage_file: str, *parts: object) -> str:
     stage_file : str
         The stage's ``__file__``.
     *parts : object
-        Parameters, by their repr; files of some kilobytes, by their content.
+        Parameters, by their repr; paths of files that fit into memory, by their content.
     """
     digest = hashlib.sha256()
     code = sorted(Path(__file__).parent.glob("*.py"))
