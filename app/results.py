@@ -81,7 +81,8 @@ def predictions_file(model: str) -> Path:
 def read_model_hash(model: str) -> str:
     """Read the SHA-256 of the model file that was trained, empty where no training says it."""
     training = read_json(METRICS / model / "training.json")
-    return str(training.get("file", {}).get("sha256", ""))
+    files = training.get("files") or [{}]
+    return str(files[0].get("sha256", ""))
 
 
 def read_members(model: str) -> list[str]:

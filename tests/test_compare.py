@@ -84,7 +84,7 @@ def write_model(
         f"metrics/{model}/training.json",
         {
             "kept": {"phase": "fine_tune", "epoch": 2},
-            "file": {"path": f"models/{model}.keras", "sha256": "ab" * 32},
+            "files": [{"path": f"models/{model}.keras", "sha256": "ab" * 32}],
         },
     )
 

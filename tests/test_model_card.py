@@ -46,7 +46,7 @@ def subject(rivals: int = 6) -> Subject:
     }
     training = {
         "kept": {"phase": "fine_tune", "epoch": 9},
-        "file": {"path": "models/MobileNet.keras", "sha256": "ab" * 32},
+        "files": [{"path": "models/MobileNet.keras", "sha256": "ab" * 32}],
     }
     predictions = predictions_table(files, LABELS, probabilities, CLASSES)
     return Subject("MobileNet", metrics, training, predictions, rivals)

@@ -86,8 +86,8 @@ def _what_it_is(subject: Subject, params: Params) -> list[str]:
         *_table(
             ["", ""],
             [
-                ["File", subject.training["file"]["path"]],
-                ["SHA-256 of the file", subject.training["file"]["sha256"]],
+                ["File", subject.training["files"][0]["path"]],
+                ["SHA-256 of the file", subject.training["files"][0]["sha256"]],
                 *_origin(subject),
                 ["Parameters", f"{subject.metrics['model']['parameters']:,}"],
                 ["Takes", f"RGB pixels in [0, 255], {height} pixels high and {width} wide"],
