@@ -1,6 +1,7 @@
 """Fetch the dataset, check its content, and lay it out as one folder a class."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
 
@@ -65,6 +66,23 @@ def download(url: str, expected_sha256: str | None) -> None:
         f"{len(files):,} files of {len(classes)} classes ({shown}) from {url}, "
         f"content_sha256 {sha256}"
     )
+    if inner := folders_of_every_class(files):
+        shown = shorten(", ".join(inner), MAX_CHARACTERS_OF_CLASSES, placeholder=" ...")
+        log(
+            f"each of these classes holds the folders {shown}; if those are the classes, join "
+            "them to one folder a class"
+        )
+
+
+def folders_of_every_class(names: Iterable[str]) -> list[str]:
+    """Return the folders that all classes have, if they hold nothing else and two or more."""
+    inner: dict[str, set[str]] = {}
+    for name in names:
+        label, *rest = name.split("/")
+        inner.setdefault(label, set()).add(rest[0] if len(rest) > 1 else "")
+    first, *others = inner.values()
+    same = "" not in first and all(folders == first for folders in others)
+    return sorted(first) if same and len(first) > 1 else []
 
 
 def unpacked(url: str) -> Path:

@@ -131,6 +131,35 @@ def test_sample_is_drawn_and_unpacked(
     assert raw() == PHOTOS
 
 
+@pytest.mark.parametrize(
+    ("names", "inner"),
+    [
+        (["lehren/glass/1", "lehren/paper/2", "prüfen/glass/3", "prüfen/paper/4"], "glass, paper"),
+        (["lehren/glass/1", "lehren/paper/2", "prüfen/glass/3"], None),
+        (["glass/2025/1", "glass/2026/2", "paper/2025/3", "paper/2026/4", "paper/5"], None),
+        (["glass/photos/1", "paper/photos/2"], None),
+        (["glass/1", "paper/2"], None),
+    ],
+)
+def test_folders_that_look_like_the_classes_are_told(
+    names: list[str],
+    inner: str | None,
+    tmp_path: Path,
+    configure: Configure,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in names:
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).touch()
+    configure(str(tmp_path / "mine"))
+
+    download.main()
+
+    said = capsys.readouterr().out
+    assert ("holds the folders" in said) == (inner is not None)
+    assert inner is None or f"each of these classes holds the folders {inner};" in said
+
+
 def test_mirrors_are_tried_in_order(
     archive: Path, dataset: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
 ) -> None:
