@@ -1,4 +1,4 @@
-# The Python environment of ./run and ./test, which source this file.
+# The Python environment of ./run, ./test and ./study, which source this file.
 # shellcheck shell=bash
 
 program=$(basename "$0")
@@ -77,7 +77,7 @@ prepare_environment() {
     check_machine
     {
         if command -v flock >/dev/null && ! flock --nonblock 9; then
-            say "waiting for another run or test here to finish installing."
+            say "waiting for another run, test or study here to finish installing."
             flock 9
         fi
         local lock
