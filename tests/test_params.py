@@ -1,9 +1,11 @@
 """params.yaml: the committed file is good, and every fault is named with its key."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from params_work import error_of
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -290,3 +292,23 @@ def test_every_knob_is_in_the_committed_file() -> None:
     params = YAML(typ="safe").load(COMMITTED)
 
     assert list(params) == list(Params.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("ensembles.Pair", "[MobileNet,MobileNetV2]"), ("fine_tune.layers_for.MobileNetV2", "64")],
+)
+def test_entry_that_an_experiment_added_can_be_taken_away(
+    key: str, value: str, tmp_path: Path
+) -> None:
+    """DVC fails to read what it wrote where a section that it empties has a comment behind it."""
+    file = tmp_path / "params.yaml"
+    shutil.copyfile(COMMITTED, file)
+    before = load_params(file)
+
+    apply_overrides(file, [f"++{key}={value}"])
+    added = load_params(file)
+    apply_overrides(file, [f"~{key}"])
+
+    assert added != before
+    assert load_params(file) == before
