@@ -312,3 +312,9 @@ def test_entry_that_an_experiment_added_can_be_taken_away(
 
     assert added != before
     assert load_params(file) == before
+
+
+def test_address_in_capitals_keeps_its_secrets_too() -> None:
+    shown = public_address("HTTPS://token@host/photos.zip?sig=secret could not be fetched")
+
+    assert shown == "HTTPS://host/photos.zip could not be fetched"

@@ -301,8 +301,8 @@ def public_address(text: str) -> str:
     in those of buckets a question mark is part of a name.
     """
     without_users = re.sub(r"(://)[^\s/?#\"']*:[^\s/?#\"']*@", r"\1", text)
-    without_tokens = re.sub(r"(\bhttps?://)[^\s/?#\"']*@", r"\1", without_users)
-    return re.sub(r"(\bhttps?://[^\n?#\"']*)[?#][^\s\"']*", r"\1", without_tokens)
+    without_tokens = re.sub(r"(?i)(\bhttps?://)[^\s/?#\"']*@", r"\1", without_users)
+    return re.sub(r"(?i)(\bhttps?://[^\n?#\"']*)[?#][^\s\"']*", r"\1", without_tokens)
 
 
 def _explain(fault: ErrorDetails) -> str:
