@@ -13,6 +13,7 @@ from params_work import write_params
 from study_work import commit_files, finish, git, lock_of
 
 from trashnet.errors import PipelineError
+from trashnet.study import __main__ as study_command
 from trashnet.study.experiments import check_fetched, find_experiments, reason_of, run_grid
 from trashnet.study.grid import Run, make_grid
 from trashnet.study.nodes import _uncommitted_changes
@@ -131,6 +132,21 @@ def test_reason_of_a_failure_is_no_line_of_success(
     output: str, reason: str, repository: Path
 ) -> None:
     assert reason_of(output, repository) == reason
+
+
+def test_study_with_an_impossible_value_runs_nothing(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params({}, repository)
+    monkeypatch.chdir(repository)
+    started: list[object] = []
+    monkeypatch.setattr(study_command, "run_grid", lambda runs, **_: started.extend(runs))
+
+    status = study_command.main(["alpha=0.2,2"])
+
+    assert status == 1
+    assert "alpha should be less than or equal to 1, not 2" in capsys.readouterr().err
+    assert started == []
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
