@@ -19,9 +19,10 @@ from split_work import (
     singles,
 )
 
-from stages.split import drop_straddling_twins, lend_val, split_by_lists
+from stages.split import drop_straddling_twins, lend_val
 from trashnet.dataset import SPLIT_NAMES
 from trashnet.errors import PipelineError
+from trashnet.listed_splits import split_by_lists
 
 
 def test_lists_decide_by_file_name(write_lists: WriteLists) -> None:

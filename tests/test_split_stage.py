@@ -11,9 +11,10 @@ from params_work import write_params
 from split_work import NO_COPIES, WriteLists, photos_in, singles
 
 from stages import prepare, split
-from stages.split import split_by_lists, split_fold
+from stages.split import split_fold
 from trashnet.dataset import MANIFEST, RAW, SPLIT_NAMES, read_splits
 from trashnet.errors import PipelineError
+from trashnet.listed_splits import split_by_lists
 
 REPOSITORY = Path(__file__).parents[1]
 TRASHNET = REPOSITORY.parent / "shared/trashnet"
@@ -145,6 +146,27 @@ def test_class_too_small_to_split_is_named_with_its_counts(
 
     with pytest.raises(PipelineError, match=f"class paper needs a photo .* {counts}"):
         split.main()
+
+
+@pytest.mark.parametrize(
+    ("settings", "count", "advice"),
+    [
+        ({}, 2, "2); add other photos of it."),
+        ({}, 5, "5); add other photos of it, or raise split.val."),
+        ({"test": 0.5, "val": 0.45}, 4, "or lower split.test, or lower split.val."),
+        ({"method": "kfold", "folds": 9, "fold": 9}, 4, "or lower split.folds."),
+        ({"method": "kfold", "folds": 4, "fold": 2, "val": 0.1}, 4, "or raise split.val."),
+    ],
+)
+def test_class_too_small_to_split_is_told_what_gives_it_photos(
+    settings: dict[str, object], count: int, advice: str, configure: Configure
+) -> None:
+    configure(singles({"glass": 40, "paper": count}), **settings)
+
+    with pytest.raises(PipelineError) as refusal:
+        split.main()
+
+    assert str(refusal.value).endswith(advice)
 
 
 def test_smallest_class_that_can_be_split_is_in_every_split(configure: Configure) -> None:

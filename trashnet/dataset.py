@@ -10,6 +10,8 @@ MANIFEST = Path("data/manifest.csv")
 SPLITS = Path("data/splits.csv")
 
 SPLIT_NAMES = ("train", "val", "test")
+FIRST_TO_KEEP = ("test", "val", "train")
+"""Which split keeps a photo that stands in two, or whose near-duplicate stands in another."""
 
 
 def read_manifest() -> pd.DataFrame:
