@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trashnet.errors import PipelineError
+from trashnet.errors import PipelineError, is_out_of_memory
 from trashnet.files import atomic_file
 from trashnet.params import load_params
 from trashnet.stage import log, run_model_stage
@@ -38,6 +38,8 @@ def save_imagenet_weights(model: str, target: Path, parameter: str) -> None:
         architecture = getattr(keras.applications, model)
         backbone = architecture(include_top=False, weights="imagenet")
     except Exception as error:  # Keras wraps whatever its download met in a bare Exception
+        if is_out_of_memory(error):
+            raise
         raise PipelineError(
             f"Keras could not download the ImageNet weights of {model} "
             f"({' '.join(str(error).split())}); connect this machine, or point {parameter} at a "

@@ -8,10 +8,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import keras
 import numpy as np
 import pytest
+from tensorflow.errors import ResourceExhaustedError
 
 from trashnet.classifier import (
     Classifier,
@@ -174,6 +176,17 @@ def test_what_is_not_a_model_is_refused(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(PipelineError, match="is not a model that this pipeline saved"):
         load_classifier(path)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ResourceExhaustedError(None, None, "OOM")])
+def test_want_of_memory_is_not_called_a_broken_model(
+    error: Exception, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_classifier(classifier, tmp_path / "model.keras")
+    monkeypatch.setattr(keras.models, "load_model", Mock(side_effect=error))
+
+    with pytest.raises(type(error)):
+        load_classifier(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("gone", [False, True])

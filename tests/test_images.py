@@ -5,6 +5,7 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from trashnet.errors import PipelineError
 from trashnet.images import (
     MAX_PIXELS,
     ROWS_AT_ONCE,
+    NoRoomForImageError,
     NotAnImageError,
     UnreadableImageError,
     load_batches,
@@ -237,6 +239,13 @@ def test_large_file_that_is_no_photo_is_not_read(tmp_path: Path) -> None:
 def test_missing_file_is_not_called_a_broken_image(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "photo.jpg")
+
+
+def test_want_of_memory_is_not_called_a_broken_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "convert", Mock(side_effect=MemoryError))
+
+    with pytest.raises(NoRoomForImageError, match="cannot be decoded because memory ran out"):
+        read_image(encode(Image.new("L", (4, 3))))
 
 
 def test_image_errors_are_for_people() -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -21,7 +22,7 @@ from trashnet.networks import (
     scale_pixels,
     settle_random_weights,
 )
-from trashnet.weights import write_random_weights_note
+from trashnet.weights import random_weights_seed, write_random_weights_note
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGE_SIZE = (64, 64)
@@ -226,10 +227,41 @@ def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
         build_backbone("MobileNetV2", IMAGE_SIZE, path)
 
 
-def test_weights_cut_short_are_refused_by_name(random_weights: Path) -> None:
-    random_weights.write_bytes(random_weights.read_bytes()[:-100])
-    with pytest.raises(PipelineError, match=r"weights\.h5 .*cut short"):
-        build_backbone("MobileNetV2", IMAGE_SIZE, random_weights)
+def test_weights_cut_short_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "MobileNetV2.weights.h5"
+    write_random_weights_note(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+    with pytest.raises(PipelineError, match=r"weights\.h5 .*damaged"):
+        build_backbone("MobileNetV2", IMAGE_SIZE, path)
+
+
+def test_weights_whose_root_is_broken_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "MobileNetV2.weights.h5"
+    write_random_weights_note(path)
+    broken = bytearray(path.read_bytes())
+    broken[112] ^= 0xFF  # in the header of the root group, which h5py answers by a KeyError
+    path.write_bytes(broken)
+
+    with pytest.raises(PipelineError, match=r"weights\.h5 .*damaged"):
+        random_weights_seed(path)
+
+
+def test_weights_whose_groups_are_broken_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "MobileNetV2.weights.h5"
+    keras.applications.MobileNetV2(include_top=False, weights=None).save_weights(path)
+    fault = RuntimeError("Unable to synchronously get group info (wrong B-tree signature)")
+    monkeypatch.setattr(keras.Model, "load_weights", Mock(side_effect=fault))
+
+    with pytest.raises(PipelineError, match=r"does not hold weights .*wrong B-tree signature"):
+        build_backbone("MobileNetV2", IMAGE_SIZE, path)
+
+
+def test_missing_weights_say_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"V2\.weights\.h5 is missing; run `dvc repro`"):
+        random_weights_seed(tmp_path / "MobileNetV2.weights.h5")
 
 
 def gradients(tail: keras.Model, activations: tf.Tensor) -> list[np.ndarray]:

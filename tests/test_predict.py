@@ -347,20 +347,32 @@ def test_wrong_arguments_are_answered_without_loading_tensorflow() -> None:
     assert loaded.stdout == "[]\n", loaded.stderr
 
 
-def test_a_name_that_is_no_text_goes_out_as_it_came_in(trained: Path) -> None:
+def test_want_of_memory_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras.models, "load_model", Mock(side_effect=MemoryError))
+
+    assert main(["predict", "photos"]) == 1
+    assert capsys.readouterr().err == "trashnet: memory ran out; free some and retry.\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii"])
+def test_a_name_that_is_no_text_goes_out_as_it_came_in(trained: Path, encoding: str) -> None:
     """In a process of its own, because only there standard output is a stream of bytes."""
     shutil.copy("photos/b.jpg", Path("photos", os.fsdecode(b"\xff.jpg")))
+    shutil.copy("photos/b.jpg", "photos/Gl\u00e4ser.jpg")
 
     done = subprocess.run(
         [sys.executable, "-m", "trashnet", "predict", "photos"],
         cwd=trained,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8:strict"},
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": encoding},
         check=False,
         capture_output=True,
     )
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        [b"photos/Gl\xc3\xa4ser.jpg", b"red"],
         [b"photos/a.PNG", b"blue,"],
         [b"photos/b.jpg", b"red"],
         [b"photos/more/c.jpeg", b"green"],

@@ -18,6 +18,7 @@ from PIL import Image
 from stages import prepare
 from trashnet.dataset import IMAGES, MANIFEST, RAW, read_manifest
 from trashnet.errors import PipelineError
+from trashnet.images import NoRoomForImageError
 
 REPOSITORY = Path(__file__).parents[1]
 TRASHNET = REPOSITORY.parent / "shared/trashnet/dataset-resized.zip"
@@ -140,6 +141,14 @@ def test_large_file_that_is_no_photo_fits_into_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert (row["status"], row["size_bytes"]) == ("not an image", SIZE_OF_FILM)
     assert peak < SIZE_OF_FILM / 10
+
+
+@pytest.mark.usefixtures("dataset")
+def test_want_of_memory_leaves_no_photo_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", Mock(side_effect=MemoryError))
+
+    with pytest.raises(NoRoomForImageError):
+        prepare.main()
 
 
 @pytest.mark.usefixtures("dataset")

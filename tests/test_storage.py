@@ -216,6 +216,7 @@ def test_pipe_in_a_folder_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "1.jpg").write_bytes(b"one")
     os.mkfifo(tmp_path / "set" / "pipe")
+    (tmp_path / "set" / "link").symlink_to("pipe")
 
     fetch_folder(str(tmp_path / "set"), tmp_path / "copy")
 
@@ -475,7 +476,7 @@ def test_service_account_of_a_google_machine_is_used(
         email.parent.mkdir(parents=True)
         email.write_text("someone@example.org")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
     monkeypatch.setattr(storage, "MACHINE", tmp_path / "product_name")
     if maker:
         storage.MACHINE.write_text(maker)

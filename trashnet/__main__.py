@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from trashnet.errors import PipelineError
+from trashnet.errors import PipelineError, is_out_of_memory
 from trashnet.keras_alone import import_keras_alone
 from trashnet.native_messages import hide_native_messages
 from trashnet.prediction import BATCH_SIZE, Answer, answer, compared_models, find_photos
@@ -41,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        print("trashnet: memory ran out; free some and retry.", file=sys.stderr)
+        return 1
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -205,8 +210,8 @@ if __name__ == "__main__":
     import_keras_alone()
     # A reader that stops early, like `| head`, ends this quietly.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    # A file's name need not be text: its bytes go out as they came in.
-    cast(TextIOWrapper, sys.stdout).reconfigure(errors="surrogateescape")
+    # Whatever the terminal speaks, every name goes out; one that is no text as the bytes it is.
+    cast(TextIOWrapper, sys.stdout).reconfigure(encoding="utf-8", errors="surrogateescape")
     # Collecting garbage among all that TensorFlow makes to stay takes half a second.
     gc.set_threshold(100_000)
     sys.exit(main())

@@ -210,8 +210,8 @@ class _Limit:
         if unpacked_bytes > self._bytes:
             raise PipelineError(
                 f"{self.source} unpacks to more than {self._bytes / 1e6:,.0f} MB, over the limit "
-                f"of {MAX_RATIO} times its own size or {MAX_BYTES / 1e9:.0f} GB; it may be made "
-                "to fill disks."
+                f"of {MAX_RATIO} times its own size or {MAX_BYTES / 1e9:.0f} GB, because it may be "
+                "made to fill disks; if you trust it, unpack it and name the folder instead."
             )
 
 
@@ -301,7 +301,7 @@ def _is_tar(archive: Path, limit: _Limit) -> bool:
     try:
         with _open_tar(archive, limit):
             return True
-    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error):
+    except (tarfile.TarError, EOFError, OSError, OverflowError, lzma.LZMAError, zlib.error):
         return False
 
 
@@ -369,6 +369,7 @@ def _damage_named(what: str) -> Iterator[None]:
     except (
         EOFError,
         OSError,  # bz2 and gzip
+        OverflowError,  # tarfile, of a size below 0
         RuntimeError,
         ValueError,
         lzma.LZMAError,

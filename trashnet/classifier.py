@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trashnet.errors import PipelineError
+from trashnet.errors import PipelineError, is_out_of_memory
 from trashnet.files import atomic_file
 from trashnet.networks import Network
 
@@ -207,6 +207,8 @@ def load_classifier(path: Path) -> Classifier:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
         _check_shapes(model, class_names)
     except Exception as error:  # Keras passes on whatever it meets in a broken or foreign file
+        if is_out_of_memory(error):
+            raise
         raise PipelineError(
             f"{path} is not a model that this pipeline saved "
             f"({shorten(str(error), 200, placeholder=' ...')}); train it again with `dvc repro`."

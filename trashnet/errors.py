@@ -1,4 +1,4 @@
-"""The one kind of error that a person is meant to read."""
+"""The one kind of error that a person is meant to read, and how to tell that memory ran out."""
 
 
 class PipelineError(Exception):
@@ -8,3 +8,11 @@ class PipelineError(Exception):
     URL), and what to do about it. Stages and command lines print it without a
     stack trace.
     """
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether Python or TensorFlow raised this because memory ran out.
+
+    TensorFlow's own error is told by its name: importing it takes seconds.
+    """
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"

@@ -11,7 +11,7 @@ from textwrap import shorten
 import numpy as np
 
 from trashnet.classifier import MODELS, ZIP_EPOCH
-from trashnet.errors import PipelineError
+from trashnet.errors import PipelineError, is_out_of_memory
 from trashnet.files import atomic_file
 from trashnet.litert import make_interpreter
 
@@ -118,6 +118,8 @@ def load_exported(path: Path) -> ExportedClassifier:
         )
         _check_shapes(exported)
     except Exception as error:  # LiteRT passes on whatever it meets in a broken or foreign file
+        if is_out_of_memory(error):
+            raise
         raise PipelineError(
             f"{path} is not a LiteRT model that this pipeline exported "
             f"({shorten(str(error), 200, placeholder=' ...')}); {EXPORT}."

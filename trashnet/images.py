@@ -59,6 +59,10 @@ class UnreadableImageError(ImageError):
     """A JPEG or PNG that is broken, cut short or too large."""
 
 
+class NoRoomForImageError(ImageError):
+    """There was no memory to decode a photo, which says nothing of the photo itself."""
+
+
 def read_image(source: Path | BinaryIO) -> Image.Image:
     """Decode a photo in full, upright and in RGB.
 
@@ -83,6 +87,8 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
     UnreadableImageError
         If it cannot be decoded in full, or has more than `MAX_PIXELS` pixels
         or `MAX_SCANS` scans.
+    NoRoomForImageError
+        If memory runs out.
     OSError
         If the file itself cannot be opened or read.
     """
@@ -109,6 +115,10 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
         return _to_rgb(_upright(image))
     except UnreadableImageError:
         raise
+    except MemoryError:
+        raise NoRoomForImageError(
+            f"{name} cannot be decoded because memory ran out; free some and try again."
+        ) from None
     except UnidentifiedImageError:
         fault = "its header is broken"
     except Exception as error:  # Pillow passes on whatever its parsers meet in broken bytes

@@ -63,7 +63,7 @@ def build_backbone(name: str, image_size: Sequence[int], weights: Path) -> keras
     if seed is None:
         try:
             backbone.load_weights(weights)
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, OSError, RuntimeError) as error:  # h5py's, too
             raise PipelineError(
                 f"{weights} does not hold weights of keras.applications.{name} without its top "
                 f"({' '.join(str(error).split())}); point datasets.<name>.pretrained elsewhere."

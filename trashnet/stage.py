@@ -8,10 +8,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NoReturn
 
-from trashnet.errors import PipelineError
+from trashnet.errors import PipelineError, is_out_of_memory
 from trashnet.params import public_address
-
-OUT_OF_MEMORY = "memory ran out; free some and run the same command again."
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -48,18 +46,15 @@ def _run(main: Callable[[], None]) -> None:
             "the system ended a worker process, most likely because memory ran out; free some and "
             "run the same command again."
         )
-    except MemoryError:
-        _fail(OUT_OF_MEMORY)
     except OSError as error:
         _fail(
             f"{error.strerror or error} ({error.filename or 'no file named'}); mend that and run "
             "the same command again."
         )
     except Exception as error:
-        # TensorFlow's own MemoryError, told by its name: importing it takes seconds.
-        if type(error).__name__ != "ResourceExhaustedError":
+        if not is_out_of_memory(error):
             raise
-        _fail(OUT_OF_MEMORY)
+        _fail("memory ran out; free some and run the same command again.")
 
 
 def _fail(message: str) -> NoReturn:

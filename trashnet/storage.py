@@ -18,7 +18,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from trashnet.errors import PipelineError
+from trashnet.errors import PipelineError, is_out_of_memory
 from trashnet.files import atomic_file, atomic_folder
 from trashnet.progress import progress, progress_bar
 
@@ -260,7 +260,8 @@ def _find(store: AbstractFileSystem, folder: str) -> list[str]:
                 raise OSError(f"the link {link} leads back to a folder that holds it")
         # A pipe or a socket would be waited for without end.
         files = (Path(level, name) for name in names)
-        found += [str(file) for file in files if file.is_file() or file.is_symlink()]
+        # A link that leads nowhere stays, so that fetching it says so.
+        found += [str(file) for file in files if file.is_file() or not file.exists()]
     return found
 
 
@@ -306,7 +307,7 @@ def _google_token() -> str:
     """
     gcloud = Path(os.environ.get("CLOUDSDK_CONFIG", Path.home() / ".config/gcloud"))
     has_credentials = (
-        "GOOGLE_APPLICATION_CREDENTIALS" in os.environ
+        bool(os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"))
         or (gcloud / "application_default_credentials.json").exists()
         or (
             MACHINE.exists()
@@ -347,7 +348,7 @@ def _retry(
         try:
             return action()
         except Exception as error:  # every store has kinds of its own
-            if isinstance(error, OSError) and error.errno in FULL_DISK:
+            if is_out_of_memory(error) or getattr(error, "errno", None) in FULL_DISK:
                 raise  # which no other address mends
             fault = _root(error)
             if position() > furthest:

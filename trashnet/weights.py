@@ -54,14 +54,16 @@ def random_weights_seed(path: Path) -> int | None:
     Raises
     ------
     PipelineError
-        If the file is not HDF5, or cut short.
+        If the file is missing, is not HDF5, or is damaged.
     """
     try:
         with h5py.File(path, "r") as file:
             seed = file.attrs.get("random_weights_seed")
-    except OSError:
+    except FileNotFoundError:
+        raise PipelineError(f"{path} is missing; run `dvc repro`.") from None
+    except (OSError, RuntimeError, KeyError, ValueError):  # h5py's, by what is broken
         raise PipelineError(
-            f"{path} is not an HDF5 weights file, or is cut short; point "
+            f"{path} is not an HDF5 weights file, or is damaged; point "
             "datasets.<name>.pretrained at a folder or URL with Keras's <Model>.weights.h5 files."
         ) from None
     return None if seed is None else int(seed)
