@@ -69,16 +69,14 @@ def test_links_and_devices_in_a_tar_are_refused(kind: bytes, tmp_path: Path) -> 
     assert "'set/glass/1.jpg', a link or a device" in refusal(tmp_path / "it.tar")
 
 
-@pytest.mark.parametrize("unpacker", [bytes, gzip.compress])
-def test_tar_with_a_size_below_zero_is_refused(
-    unpacker: Callable[[bytes], bytes], tmp_path: Path
-) -> None:
-    member = tarfile.TarInfo("set/glass/1.jpg")
-    member.size = -(2**70)
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_tar_with_a_header_of_a_size_below_zero_is_refused(kind: bytes, tmp_path: Path) -> None:
+    header = tarfile.TarInfo("set/glass/1.jpg")
+    header.type, header.size = kind, -(2**70)
     archive = tmp_path / "it.tar"
-    archive.write_bytes(unpacker(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)))
+    archive.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
 
-    assert refusal(archive).startswith("gs://bucket/set ")
+    assert "is not a whole zip or tar archive" in refusal(archive)
 
 
 def test_link_in_a_zip_is_refused(tmp_path: Path) -> None:
