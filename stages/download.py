@@ -12,7 +12,7 @@ from trashnet.files import atomic_folder
 from trashnet.params import load_params
 from trashnet.sample import write_sample_archive
 from trashnet.stage import log, run_stage
-from trashnet.storage import fetch_file, fetch_folder, is_folder
+from trashnet.storage import FetchError, fetch_file, fetch_folder, is_folder
 
 SAMPLE = "builtin:sample"
 MAX_CHARACTERS_OF_CLASSES = 200
@@ -26,24 +26,32 @@ class OtherContentError(PipelineError):
 def main() -> None:
     """Write data/raw/<class>/<file> from the first address that gives the dataset."""
     params = load_params()
-    faults = []
+    faults: list[PipelineError] = []
     for url in params.data.urls:
         try:
             download(url, params.data.content_sha256)
             return
         except PipelineError as fault:
-            faults.append(str(fault).rstrip("."))
-            other_content = isinstance(fault, OtherContentError)
+            faults.append(fault)
             if len(faults) < len(params.data.urls):
-                log(f"{faults[-1]}; trying the next address")
-    section = f"datasets.{params.dataset}"
-    advice = (
-        f"if that is meant, set {section}.content_sha256 to it, or to null"
-        if other_content
-        else f"point {section}.url at a zip, a tar, a folder or a bucket prefix that this machine "
-        "can read"
-    )
-    raise PipelineError(f"{'; '.join(faults)}; {advice}.")
+                log(f"{str(fault).rstrip('.')}; trying the next address")
+    sentences = [str(fault).rstrip(".") for fault in faults]
+    raise PipelineError(f"{'; '.join([*sentences, *advise(faults, params.dataset)])}.")
+
+
+def advise(faults: list[PipelineError], dataset: str) -> list[str]:
+    """Say what to change in params.yaml, where the faults of the addresses do not say it."""
+    section = f"datasets.{dataset}"
+    if any(isinstance(fault, OtherContentError) for fault in faults):
+        # Several addresses need a hash to tell that they agree.
+        null = ", or to null" if len(faults) == 1 else ""
+        return [f"if that is meant, set {section}.content_sha256 to it{null}"]
+    if any(isinstance(fault, FetchError) for fault in faults):
+        return [
+            f"point {section}.url at a zip, a tar, a folder or a bucket prefix that this machine "
+            "can read"
+        ]
+    return []
 
 
 def download(url: str, expected_sha256: str | None) -> None:

@@ -195,8 +195,34 @@ def test_every_mirror_that_failed_is_named(dataset: Path, configure: Configure) 
         "/nowhere.zip could not be fetched: there is no such file, folder or bucket; "
         f"{dataset} holds other files than expected: their content_sha256 is "
         f"{sha256_of(dataset)}, not {'0' * 64}; if that is meant, set "
-        "datasets.mine.content_sha256 to it, or to null."
+        "datasets.mine.content_sha256 to it."
     )
+
+
+def test_hash_of_the_only_address_may_be_left_out(dataset: Path, configure: Configure) -> None:
+    configure(str(dataset), content_sha256="0" * 64)
+
+    with pytest.raises(PipelineError, match=r"content_sha256 to it, or to null\.$"):
+        download.main()
+
+
+def test_archive_that_says_itself_what_to_do_gets_no_other_advice(
+    tmp_path: Path, configure: Configure
+) -> None:
+    (tmp_path / "notes.zip").write_text("no archive at all")
+    configure(str(tmp_path / "notes.zip"))
+
+    with pytest.raises(PipelineError, match=r"archive; fetch or make it again\.$"):
+        download.main()
+
+
+def test_other_content_is_told_whichever_address_has_it(
+    dataset: Path, configure: Configure
+) -> None:
+    configure(str(dataset), "/nowhere.zip", content_sha256="0" * 64)
+
+    with pytest.raises(PipelineError, match=r"set datasets\.mine\.content_sha256 to it\.$"):
+        download.main()
 
 
 def test_refused_dataset_leaves_what_was_there(archive: Path, configure: Configure) -> None:

@@ -50,6 +50,10 @@ logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 Result = TypeVar("Result")
 
 
+class FetchError(PipelineError):
+    """An address that holds nothing, or cannot be reached or read."""
+
+
 def is_folder(url: str, parameter: str | None = None) -> bool:
     """Tell a folder or bucket prefix from a file.
 
@@ -64,7 +68,7 @@ def is_folder(url: str, parameter: str | None = None) -> bool:
 
     Raises
     ------
-    PipelineError
+    FetchError
         If nothing is there, or it cannot be reached or read.
     """
     store, path = _open_store(url, parameter)
@@ -88,7 +92,7 @@ def list_files(url: str, parameter: str | None = None) -> list[str]:
 
     Raises
     ------
-    PipelineError
+    FetchError
         If nothing is there, or it cannot be reached or read.
     """
     store, path = _open_store(url, parameter)
@@ -116,7 +120,7 @@ def fetch_file(url: str, target: Path, parameter: str | None = None) -> None:
 
     Raises
     ------
-    PipelineError
+    FetchError
         If nothing is there, it cannot be reached or read, the package for
         its protocol is not installed, or the number of bytes received is not
         what the store says.
@@ -142,7 +146,7 @@ def fetch_folder(url: str, target: Path, parameter: str | None = None) -> None:
 
     Raises
     ------
-    PipelineError
+    FetchError
         As `fetch_file`, or if the folder holds no files, or a name in it
         would land outside `target`.
     """
@@ -181,7 +185,7 @@ def read_files(url: str, names: Sequence[str], parameter: str | None = None) -> 
 
     Raises
     ------
-    PipelineError
+    FetchError
         If one of them is not there, or cannot be reached or read.
     """
     store, folder = _open_store(url, parameter)
@@ -399,6 +403,6 @@ def _reason(error: BaseException) -> str:
     return f"the store answers with HTTP status {detail}" if detail.isdigit() else detail
 
 
-def _failure(url: str, reason: str, parameter: str | None) -> PipelineError:
+def _failure(url: str, reason: str, parameter: str | None) -> FetchError:
     advice = f"; point {parameter} at another file, folder or URL" if parameter else ""
-    return PipelineError(f"{url} could not be fetched: {reason}{advice}.")
+    return FetchError(f"{url} could not be fetched: {reason}{advice}.")
