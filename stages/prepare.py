@@ -13,7 +13,7 @@ import imagehash
 import numpy as np
 import pandas as pd
 
-from trashnet.dataset import IMAGES, MANIFEST, RAW
+from trashnet.dataset import IMAGES, MANIFEST, RAW, is_hidden
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_file, atomic_folder, scratch_folder, write_json
 from trashnet.images import NotAnImageError, UnreadableImageError, read_image
@@ -63,8 +63,7 @@ def find_files() -> list[str]:
     paths = sorted(
         path.as_posix()
         for path in files
-        if len(path.parts) > 1
-        and not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+        if len(path.parts) > 1 and not any(map(is_hidden, path.parts))
     )
     if not paths:
         raise PipelineError(f"{RAW} holds no files in class folders; run `dvc repro download`.")
@@ -161,7 +160,12 @@ def correct_labels(manifest: pd.DataFrame, corrections: Path, parameter: str) ->
 
 
 def check_corrections(table: pd.DataFrame, manifest: pd.DataFrame, corrections: Path) -> None:
-    """Refuse corrections that name an unknown file or class, or a file twice."""
+    """Refuse corrections that name an unknown file or class, a file twice, or mean two things."""
+    if EXCLUDE in table["class"].to_numpy() and EXCLUDE in manifest["label"].to_numpy():
+        raise PipelineError(
+            f"{corrections} says {EXCLUDE}, which leaves a file out, and a class has that name, "
+            "too; give the class another one."
+        )
     known_classes = {*manifest["label"], EXCLUDE}
     for file, label in zip(table["file"], table["class"], strict=True):
         if label not in known_classes:

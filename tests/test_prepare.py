@@ -320,6 +320,16 @@ def test_wrong_correction_stops_the_stage(table: str, message: str, correct: Cor
     assert not MANIFEST.exists()
 
 
+def test_correction_to_a_class_called_exclude_would_mean_two_things(
+    correct: Correct, put_file: PutFile
+) -> None:
+    put_file("exclude/1.jpg", jpeg(9))
+    correct("file,class\nglass/1.jpg,exclude\n")
+
+    with pytest.raises(PipelineError, match="a class has that name, too; give the class"):
+        prepare.main()
+
+
 def test_missing_corrections_name_the_parameter(correct: Correct) -> None:
     correct("file,class\n")
     Path(CORRECTIONS).unlink()

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+from trashnet.dataset import is_hidden
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_folder
 from trashnet.progress import progress
@@ -180,12 +181,8 @@ def content_sha256(files: Mapping[str, Path]) -> str:
     return digest.hexdigest()
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
 def _is_class_folder(path: Path) -> bool:
-    return path.is_dir() and not _is_hidden(path.name) and any(_visible_files(path))
+    return path.is_dir() and not is_hidden(path.name) and any(_visible_files(path))
 
 
 def _holds_folders(folder: Path) -> bool:
@@ -194,7 +191,7 @@ def _holds_folders(folder: Path) -> bool:
 
 def _visible_files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
-        if path.is_file() and not any(map(_is_hidden, path.relative_to(folder).parts)):
+        if path.is_file() and not any(map(is_hidden, path.relative_to(folder).parts)):
             yield path
 
 

@@ -14,6 +14,11 @@ FIRST_TO_KEEP = ("test", "val", "train")
 """Which split keeps a photo that stands in two, or whose near-duplicate stands in another."""
 
 
+def is_hidden(name: str) -> bool:
+    """Say whether a file or folder of this name is litter of a system and no part of a dataset."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def read_manifest() -> pd.DataFrame:
     """Read what `prepare` found, one row a file, sorted by path.
 
