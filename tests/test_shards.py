@@ -1,13 +1,15 @@
 """Shards: those that are whole are not made again, unless something they depend on has changed."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import trashnet.shards
-from trashnet.files import resumable_folder
+from trashnet.files import Unfinished, resumable_folder
 from trashnet.shards import Shard, Work, cut_shards, describe_files, for_each_shard, identify
 
 
@@ -40,6 +42,42 @@ def test_only_shards_that_are_missing_are_worked_on(tmp_path: Path) -> None:
     run(fails_at=-1)
 
     assert worked_on == [0, 1, 1, 2]
+
+
+def test_shard_that_is_finished_early_is_not_lost_with_a_slow_one_before_it(
+    tmp_path: Path,
+) -> None:
+    shards = cut_shards(pd.DataFrame({"path": list("ab")}), 1)
+    unfinished = Unfinished(tmp_path / "it", "a")
+
+    def work(_: None, number: int) -> None:
+        deadline = time.monotonic() + 10
+        while number == 0 and not unfinished.done and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if number == 0:
+            raise BrokenError
+
+    with ThreadPoolExecutor(2) as pool, pytest.raises(BrokenError):
+        for_each_shard(shards, read_number, Work(work), lambda *_: None, unfinished, "it", pool)
+
+    assert unfinished.done == {"00001"}
+
+
+def test_failure_keeps_the_shards_that_wait_from_being_worked_on(tmp_path: Path) -> None:
+    shards = cut_shards(pd.DataFrame({"path": list("abcdefgh")}), 1)
+    unfinished = Unfinished(tmp_path / "it", "a")
+    worked_on: list[int] = []
+
+    def work(_: None, number: int) -> None:
+        worked_on.append(number)
+        time.sleep(0.05)
+        if number == 0:
+            raise BrokenError
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(BrokenError):
+        for_each_shard(shards, read_number, Work(work), lambda *_: None, unfinished, "it", pool)
+
+    assert len(worked_on) < 4
 
 
 def test_shards_are_others_once_code_packages_or_parts_change(

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, as_completed
 from functools import partial
 from importlib.metadata import version
 from io import BytesIO
@@ -147,7 +147,7 @@ def for_each_shard(
             run_tasks(address, missing, name_photos, read, work, write_and_note)
             return
         here = partial(_work_here, read, work, write)
-        for shard in executor.map(here, missing) if executor else map(here, missing):
+        for shard in _as_finished(executor, here, missing) if executor else map(here, missing):
             note(shard)
 
 
@@ -206,6 +206,19 @@ def describe_files(files: Sequence[Path]) -> list[tuple[str, int, int]]:
     """Tell files too large to be hashed apart by their size and the time of their last change."""
     found = [(file, file.stat()) for file in files]
     return [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in found]
+
+
+def _as_finished(
+    executor: Executor, function: Callable[[Shard], Shard], shards: Sequence[Shard]
+) -> Iterator[Shard]:
+    """Yield what `function` returns, the quickest first: a kill then loses no finished shard."""
+    futures = [executor.submit(function, shard) for shard in shards]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def _work_here(
