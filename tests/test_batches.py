@@ -190,9 +190,12 @@ def test_shares_of_mixup_are_drawn_from_its_beta_distribution() -> None:
     assert np.var(shares) == pytest.approx(1 / (8 * 0.2 + 4), abs=0.02)
 
 
-def test_moments_are_measured_on_the_first_eight_batches() -> None:
-    batches = PhotoBatches(numbered(48), np.arange(48), np.ones((48, 1), np.float32), 5, seed=1)
+@pytest.mark.parametrize("batch_size", [5, 12, 40, 100])
+def test_moments_are_measured_on_as_many_photos_whatever_the_batch_size(batch_size: int) -> None:
+    ones = np.ones((48, 1), np.float32)
+    batches = PhotoBatches(numbered(48), np.arange(48), ones, batch_size, seed=1)
 
-    shown = first_activations(batches)
+    shown = first_activations(batches, photos=30)
 
-    np.testing.assert_array_equal(shown, np.concatenate([batches[i][0] for i in range(8)]))
+    epoch = np.concatenate([activations for activations, _, _ in batches])
+    np.testing.assert_array_equal(shown, epoch[:30])

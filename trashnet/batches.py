@@ -1,7 +1,6 @@
 """What training sees: batches of cached activations, read from disk as they are shown."""
 
 from collections.abc import Iterator
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,9 @@ from trashnet.params import Params
 BATCHES_AHEAD = 2
 """How many batches are read while one is trained on."""
 
-BATCHES_MEASURED = 8
-"""From how many batches of training photos batch norm's moments are measured."""
+PHOTOS_MEASURED = 256
+"""From how many training photos batch norm's moments are measured: all pass at once, so a larger
+batch must not mean more memory."""
 
 
 class PhotoBatches:
@@ -136,10 +136,14 @@ def smallest_batch(splits: pd.DataFrame, batch_size: int) -> int:
     return min((int(counts[split]) - 1) % batch_size + 1 for split in ("train", "val"))
 
 
-def first_activations(batches: PhotoBatches) -> np.ndarray:
-    """Return an epoch's first batches of activations, shape (n, ...).
+def first_activations(batches: PhotoBatches, photos: int = PHOTOS_MEASURED) -> np.ndarray:
+    """Return the activations of an epoch's first photos, shape (at most photos, ...).
 
     As they are stored, float16 or uint8 pixels; with mixup, float32.
     """
-    few = islice(batches, BATCHES_MEASURED)
-    return np.concatenate([activations for activations, _, _ in few])
+    parts: list[np.ndarray] = []
+    for activations, _, _ in batches:
+        parts.append(activations)
+        if sum(map(len, parts)) >= photos:
+            break
+    return np.concatenate(parts)[:photos]

@@ -74,11 +74,13 @@ def quantize(flat_buffer: bytes, photos: np.ndarray) -> bytes:
     bytes
         The network with uint8 input, the pixels as they are, and uint8 output.
     """
-    examples = photos.astype(np.float32)
+    examples = photos.copy()
     # Where no photo held the darkest and the brightest value, the input would not be plain pixels.
     examples[0, 0, 0], examples[0, 0, 1] = 0, 255
     calibrator = Calibrator(add_intermediate_tensors(flat_buffer))
-    calibrated = calibrator.calibrate(lambda: ([example[None]] for example in examples))
+    calibrated = calibrator.calibrate(
+        lambda: ([example[None].astype(np.float32)] for example in examples)
+    )
     return bytes(mlir_quantize(calibrated, input_data_type=tf.uint8, output_data_type=tf.uint8))
 
 
