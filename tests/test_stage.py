@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +31,12 @@ def command_line(monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     return set_argv
 
 
+@pytest.fixture
+def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run where params.yaml is."""
+    monkeypatch.chdir(REPOSITORY)
+
+
 def failing_with(error: BaseException) -> Callable[[], None]:
     def main() -> None:
         raise error
@@ -46,6 +53,7 @@ def test_stage_runs_its_main(command_line: CommandLine) -> None:
     assert calls == ["ran"]
 
 
+@pytest.mark.usefixtures("at_root")
 def test_model_stage_gets_its_model(command_line: CommandLine) -> None:
     command_line("--model", "MobileNet")
     models: list[str] = []
@@ -53,6 +61,14 @@ def test_model_stage_gets_its_model(command_line: CommandLine) -> None:
     run_model_stage(models.append)
 
     assert models == ["MobileNet"]
+
+
+@pytest.mark.usefixtures("at_root")
+def test_model_that_params_do_not_name_is_refused(command_line: CommandLine) -> None:
+    command_line("--model", "AlexNet")
+
+    with pytest.raises(SystemExit, match="names no model AlexNet; take one of MobileNet, "):
+        run_model_stage(lambda _: pytest.fail("the stage ran"))
 
 
 def test_no_password_of_an_address_reaches_a_log(
@@ -98,7 +114,10 @@ def test_unknown_argument_is_refused(
         (BrokenProcessPool("ended abruptly"), "split: the system ended a worker process"),
         (MemoryError(), "split: memory ran out; free some and run the same command again."),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), "split: memory ran out; free some"),
-        (FileNotFoundError(errno.ENOENT, "No such file", "data/x.csv"), "data/x.csv"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "data/x.csv"),
+            "data/x.csv is missing; run `dvc",
+        ),
     ],
 )
 def test_failure_is_a_sentence_that_names_the_stage(
@@ -133,8 +152,8 @@ def test_programming_error_keeps_its_stack_trace(command_line: CommandLine) -> N
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["stages.evaluate", "--model", "MobileNet"], "evaluate: No such file or directory (data"),
-        (["stages.train", "--model", "MobileNet"], "train: params.yaml is missing"),
+        (["stages.evaluate", "--model", "MobileNet"], "evaluate: data/splits.csv is missing; run"),
+        (["stages.train", "--model", "AlexNet"], "train: params.yaml names no model AlexNet"),
         (["trashnet", "predict", "x.jpg", "--model", "x.keras"], "trashnet: There is no model at"),
     ],
 )
@@ -142,6 +161,8 @@ def test_our_sentence_is_all_that_a_person_sees(
     command: list[str], message: str, tmp_path: Path
 ) -> None:
     """TensorFlow is imported by each of them, and has a lot to say."""
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=tmp_path,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from trashnet.errors import PipelineError, is_out_of_memory
-from trashnet.params import public_address
+from trashnet.params import load_params, public_address
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -25,7 +25,16 @@ def run_model_stage(main: Callable[[str], None]) -> None:
         "--model", required=True, help="a name from `models` (or `ensembles`) in params.yaml"
     )
     model = parser.parse_args().model
-    _run(lambda: main(model))
+
+    def check_and_run() -> None:
+        if model not in (known := load_params().compared):
+            raise PipelineError(
+                f"params.yaml names no model {model}; take one of {', '.join(known)}, or add it "
+                "to `models`."
+            )
+        main(model)
+
+    _run(check_and_run)
 
 
 def log(message: str) -> None:
@@ -46,6 +55,8 @@ def _run(main: Callable[[], None]) -> None:
             "the system ended a worker process, most likely because memory ran out; free some and "
             "run the same command again."
         )
+    except FileNotFoundError as error:
+        _fail(f"{error.filename} is missing; run `dvc repro`, which makes what a stage reads.")
     except OSError as error:
         _fail(
             f"{error.strerror or error} ({error.filename or 'no file named'}); mend that and run "
