@@ -270,11 +270,14 @@ def sentence(model: str, difference: float, p: float, test_photos: int) -> str:
     """Say how a model did against the winner; `difference` is in percentage points."""
     if difference == 0:
         return f"{model} has as many of the {test_photos} test photos right."
-    points = f"{abs(difference):.1f} points {'lower' if difference < 0 else 'higher'}"
-    shown = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    size = abs(difference)
+    points = f"{size:{'.1f' if size >= 0.05 else '.2g'}} points"
+    direction = "lower" if difference < 0 else "higher"
+    # Three digits, so that not both sides of `CHANCE` read as 0.05.
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.3g}"
     verdict = "that is hardly chance" if p < CHANCE else "that may be chance"
     return (
-        f"{model} is {points} on the {test_photos} test photos; "
+        f"{model} is {points} {direction} on the {test_photos} test photos; "
         f"{shown} after Holm's correction: {verdict}."
     )
 

@@ -258,7 +258,7 @@ def test_verdict_says_what_may_be_chance(set_models: SetModels) -> None:
         "MobileNet; these are better: none.",
         "",
         # Of ten throws all heads or all tails, times three comparisons: 3 * 2 / 2**10.
-        "- MobileNet is 10.0 points lower on the 100 test photos; p = 0.0059 after Holm's "
+        "- MobileNet is 10.0 points lower on the 100 test photos; p = 0.00586 after Holm's "
         "correction: that is hardly chance.",
         "- MobileNetV3Small is 1.0 points lower on the 100 test photos; p = 1 after Holm's "
         "correction: that may be chance.",
@@ -349,6 +349,18 @@ def test_chance_ends_below_five_percent(more_wrong: int, said: str, set_models: 
     compare.main()
 
     assert said in report()
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"), [(0.0496, "p = 0.0496 "), (0.0504, "p = 0.0504 "), (0.0004, "p < 0.001 ")]
+)
+def test_no_p_value_is_rounded_onto_the_border_of_chance(p: float, shown: str) -> None:
+    assert shown in compare.sentence("MobileNet", -3.0, p, 400)
+
+
+@pytest.mark.parametrize(("difference", "shown"), [(-0.01, "0.01 points"), (0.25, "0.2 points")])
+def test_no_difference_is_rounded_to_none(difference: float, shown: str) -> None:
+    assert f"is {shown} " in compare.sentence("MobileNet", difference, 1.0, 10_000)
 
 
 def test_report_keeps_signatures_of_addresses_to_itself() -> None:
