@@ -153,3 +153,13 @@ def test_card_of_an_ensemble_names_its_members() -> None:
 
     assert "| Answers with | the mean of MobileNet and MobileNetV2 |" in page
     assert "keras.applications.Pair" not in page
+
+
+def test_names_of_classes_are_no_markup() -> None:
+    of = subject()
+    odd = of.predictions.replace({"label": {CLASSES[0]: "<b>a_b|c"}})
+
+    written = card(of=of._replace(predictions=odd))
+
+    assert r"| \<b\>a\_b\|c |" in written
+    assert "<b>" not in written

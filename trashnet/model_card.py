@@ -1,6 +1,7 @@
 """The model card: what the best model is and how far to trust it, from the run's own files."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,7 +69,7 @@ def write_card(
 
 def _what_it_is(subject: Subject, params: Params) -> list[str]:
     height, width = params.data.image_size
-    classes = sorted(subject.metrics["test"]["recall"])
+    classes = [_plain(name) for name in sorted(subject.metrics["test"]["recall"])]
     chosen = (
         f"It is the best on validation of the {subject.rivals + 1} models compared."
         if subject.rivals
@@ -111,7 +112,7 @@ def _origin(subject: Subject) -> list[list[str]]:
 
 def _data(params: Params, counts: dict[str, Any], manifest: pd.DataFrame) -> list[str]:
     rows = [
-        [label, *(str(of_class[split]) for split in SPLIT_NAMES)]
+        [_plain(label), *(str(of_class[split]) for split in SPLIT_NAMES)]
         for label, of_class in counts["classes"].items()
     ]
     rows.append(["all", *(str(counts["photos"][split]) for split in SPLIT_NAMES)])
@@ -159,7 +160,7 @@ def _scores(subject: Subject) -> list[str]:
         *_table(
             ["Class", "Test photos", "Recall"],
             [
-                [str(label), str(len(of_class)), _share(int(of_class.sum()), len(of_class))]
+                [_plain(label), str(len(of_class)), _share(int(of_class.sum()), len(of_class))]
                 for label, of_class in by_class
             ],
         ),
@@ -213,7 +214,11 @@ def _confusions(predictions: pd.DataFrame) -> list[str]:
         *_table(
             ["Shown", "Named", "Photos"],
             [
-                [row.label, row.predicted, f"{row.mistakes} of {photos[row.label]}"]
+                [
+                    _plain(row.label),
+                    _plain(row.predicted),
+                    f"{row.mistakes} of {photos[row.label]}",
+                ]
                 for row in pairs.head(CONFUSIONS_SHOWN).itertuples(index=False)
             ],
         ),
@@ -258,6 +263,11 @@ def _licences(name: str, dataset: Dataset) -> list[str]:
 def _share(correct: int, total: int) -> str:
     low, high = wilson_interval(correct, total)
     return f"{correct / total:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _plain(name: str) -> str:
+    """Escape what Markdown would take for its own: a class may be called ``<b>`` or ``a_b_c``."""
+    return re.sub(r"([\\`*_\[\]<>&$~])", r"\\\1", name)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
