@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from trashnet.images import read_image, resize
-from trashnet.metrics import SURE, apply_temperature
+from trashnet.metrics import SURE, apply_temperature, is_sure
 
 SHOWN_SIZE = (640, 640)
 """Largest width and height in pixels of a photo on the page; phones send twelve megapixels."""
@@ -62,7 +62,7 @@ def in_words(confidence: np.ndarray, class_names: list[str], threshold: float) -
     order = np.argsort(-confidence, kind="stable")
     first, second = (class_names[number] for number in order[:2])
     highest, next_highest = (float(confidence[number]) for number in order[:2])
-    if highest >= threshold:
+    if is_sure(highest, threshold):
         return f"This is {first} ({percent(highest)} sure)."
     return (
         f"Not sure. Perhaps {first} ({percent(highest)}), perhaps {second} "
@@ -79,7 +79,7 @@ def rule_in_words(threshold: float) -> str:
         )
     if threshold == 1:
         return (
-            f"Hardly any photo is answered: of the validation photos, by which this rule was "
+            f"No photo is answered: of the validation photos, by which this rule was "
             f"chosen, {SURE:.0%} were right at no confidence."
         )
     return (

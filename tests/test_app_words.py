@@ -15,7 +15,7 @@ from app.results import confusion, mistakes
     [
         ([0.2, 0.1, 0.7], 0.7, "This is red (70% sure)."),
         ([0.2, 0.1, 0.7], 0.71, "Not sure. Perhaps red (70%), perhaps blue_bin (20%)."),
-        ([0.0, 0.0, 1.0], 1.0, "This is red (over 99% sure)."),
+        ([0.0, 0.0, 1.0], 1.0, "Not sure. Perhaps red (over 99%), perhaps blue_bin (under 1%)."),
     ],
 )
 def test_threshold_belongs_to_the_sure_answers(
@@ -30,7 +30,7 @@ def test_threshold_belongs_to_the_sure_answers(
         (0.0, "Every photo is answered"),
         (0.612, "Below 61.2%"),
         (0.9996, "Below 99.9%"),
-        (1.0, "Hardly any photo"),
+        (1.0, "No photo is answered"),
     ],
 )
 def test_rule_is_stated(threshold: float, expected: str) -> None:

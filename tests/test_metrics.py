@@ -161,6 +161,8 @@ def test_missing_predictions_are_named(tmp_path: Path) -> None:
         (b"path,label\na.jpg,glass\n", "lacks the column predicted"),
         (b"", "is not a CSV table"),
         (b"\xff\xfe\x00", "is not a CSV table"),
+        (b"path,label,predicted\na.jpg,glass,glass\n<<<<<<< ours\n", "lacks a value in line 3"),
+        (b"path,label,predicted,p_glass\na.jpg,glass,glass,\n", "lacks a value in line 2"),
     ],
 )
 def test_foreign_files_are_no_predictions(tmp_path: Path, content: bytes, complaint: str) -> None:
@@ -168,6 +170,11 @@ def test_foreign_files_are_no_predictions(tmp_path: Path, content: bytes, compla
 
     with pytest.raises(PipelineError, match=complaint):
         read_predictions(tmp_path / "predictions.csv")
+
+
+def test_folder_is_no_predictions(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="cannot be read"):
+        read_predictions(tmp_path)
 
 
 def test_temperature_above_one_takes_certainty_away() -> None:
@@ -280,6 +287,13 @@ def test_sure_answers_and_the_right_ones_among_them_are_counted() -> None:
     # At 0.7 or more: glass rightly, glass wrongly, metal rightly.
     labels = ["glass", "paper", "metal", "glass"]
     assert count_sure(labels, probabilities, CLASSES, 0.7) == (3, 2)
+
+
+def test_where_no_confidence_will_do_not_even_certainty_is_sure() -> None:
+    certain_and_wrong = np.roll(np.eye(3)[[0, 0, 1, 2]], 1, axis=1)
+    threshold = choose_threshold(LABELS, certain_and_wrong, CLASSES)
+
+    assert count_sure(LABELS, certain_and_wrong, CLASSES, threshold) == (0, 0)
 
 
 def test_answers_from_the_threshold_on_are_sure() -> None:

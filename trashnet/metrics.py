@@ -67,21 +67,28 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     PipelineError
-        If the file is missing, is no CSV, lacks path, label or predicted, or
-        has no row.
+        If the file is missing or is not such a table.
     """
     text = dict.fromkeys(["path", "label", "predicted"], "str")
     try:
         table = pd.read_csv(path, dtype=text, keep_default_na=False)
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing; run `dvc repro`.") from None
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read ({error.strerror}); mend that.") from None
     except ValueError as error:
-        raise PipelineError(f"{path} is not a CSV table ({error}); write it anew.") from None
+        raise PipelineError(f"{path} is not a CSV table ({error}); run `dvc repro`.") from None
     lacking = [column for column in text if column not in table]
     if lacking:
-        raise PipelineError(f"{path} lacks the column {lacking[0]}; write it anew.")
+        raise PipelineError(f"{path} lacks the column {lacking[0]}; run `dvc repro`.")
     if table.empty:
-        raise PipelineError(f"{path} names no photo; write it anew.")
+        raise PipelineError(f"{path} names no photo; run `dvc repro`.")
+    # Such as git's marks of a conflict: cells that a row lacks would agree with each other.
+    broken = (table == "").any(axis=1) | table.isna().any(axis=1)
+    if broken.any():
+        raise PipelineError(
+            f"{path} lacks a value in line {2 + int(broken.to_numpy().argmax())}; run `dvc repro`."
+        )
     return table
 
 
@@ -230,6 +237,25 @@ def choose_threshold(
     return float(np.floor(enough[0] * 10**DECIMALS) / 10**DECIMALS) if enough.size else 1.0
 
 
+def is_sure(confidence: ArrayLike, threshold: float) -> np.ndarray:
+    """Say which answers are sure enough to be given.
+
+    At a threshold of 1 none is: confidence reaches it where a probability is rounded.
+
+    Parameters
+    ----------
+    confidence : float array
+        The largest probability of each answer, calibrated.
+    threshold : float
+        From `choose_threshold`.
+
+    Returns
+    -------
+    bool array
+    """
+    return (np.asarray(confidence) >= threshold) & (threshold < 1)
+
+
 def count_sure(
     labels: Sequence[str], probabilities: np.ndarray, class_names: Sequence[str], threshold: float
 ) -> tuple[int, int]:
@@ -242,7 +268,7 @@ def count_sure(
     threshold : float
         From `choose_threshold`.
     """
-    sure = probabilities.max(axis=1) >= threshold
+    sure = is_sure(probabilities.max(axis=1), threshold)
     right = probabilities.argmax(axis=1) == _columns(labels, class_names)
     return int(sure.sum()), int((sure & right).sum())
 
