@@ -15,13 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from trashnet.errors import PipelineError, is_out_of_memory
-from trashnet.files import atomic_file
+from trashnet.files import ZIP_EPOCH, atomic_file
 from trashnet.networks import Network
 
 MODELS = Path("models")
 CLASSES_MEMBER = "classes.json"
-ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time a zip can name, given to every member so that equal models are equal files."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def save_classifier(classifier: Classifier, path: Path) -> None:
 def describe_saved(classifier: Classifier, path: Path) -> dict[str, object]:
     """Return what training.json says of any saved model: its size, and which file it is.
 
-    A list, which `dvc metrics diff` leaves out: hashes are no metrics.
+    The file stands in a list, which `dvc metrics diff` leaves out: a hash is no metric.
     """
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return {

@@ -10,9 +10,9 @@ from textwrap import shorten
 
 import numpy as np
 
-from trashnet.classifier import MODELS, ZIP_EPOCH
+from trashnet.classifier import MODELS
 from trashnet.errors import PipelineError, is_out_of_memory
-from trashnet.files import atomic_file
+from trashnet.files import ZIP_EPOCH, atomic_file
 from trashnet.litert import make_interpreter
 
 EXPORT = "name the model in `export` of params.yaml and run `dvc repro`"

@@ -14,6 +14,9 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Names the time since the machine started: nothing here forces what it writes to the disk, so
 what stood in a half-filled folder before a power failure may not stand there after it."""
 
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time a zip can name, for every member: equal content then gives equal files."""
+
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:

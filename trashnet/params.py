@@ -258,7 +258,8 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     ------
     PipelineError
         If the file is missing, is not YAML, or if any key is missing,
-        unknown, of a wrong type or out of range. All faults are named at once.
+        unknown, of a wrong type or out of range, all of these named at once;
+        else if two of them contradict each other.
     """
     try:
         # The parser that DVC has: others read the 1e-05 that `dvc exp run -S` writes as text.
@@ -283,8 +284,8 @@ def check_params(raw: object, source: str) -> Params:
     Raises
     ------
     PipelineError
-        If any key is missing, unknown, of a wrong type or out of range. All
-        faults are named at once.
+        If any key is missing, unknown, of a wrong type or out of range, all of
+        these named at once; else if two of them contradict each other.
     """
     try:
         return Params.model_validate(raw)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
-from trashnet.files import atomic_file
+from trashnet.files import ZIP_EPOCH, atomic_file
 
 SAMPLE_SEED = 2016
 WIDTH, HEIGHT = 512, 384
@@ -22,7 +22,6 @@ OBJECT_SIZE = 300
 """Side of the square, in pixels, that a thing is drawn on before it is turned and placed."""
 PHOTOS = {"cardboard": 44, "glass": 46, "metal": 44, "paper": 50, "plastic": 46, "trash": 40}
 """Good photos a class; as in TrashNet, paper is the most frequent and trash the rarest."""
-ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
