@@ -236,6 +236,19 @@ def test_large_file_that_is_no_photo_is_not_read(tmp_path: Path) -> None:
         read_image(tmp_path / "film.jpg")
 
 
+def test_huge_file_that_begins_like_a_photo_is_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 2_000_000)
+    film = tmp_path / "film.jpg"
+    with film.open("wb") as file:
+        file.write(b"\xff\xd8\xff")
+        file.truncate(3 * 10**12)
+
+    with pytest.raises(UnreadableImageError, match="has more than 2 MB; save it anew or leave it"):
+        read_image(film)
+
+
 def test_missing_file_is_not_called_a_broken_image(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "photo.jpg")

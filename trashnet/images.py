@@ -18,6 +18,9 @@ from trashnet.errors import PipelineError
 
 MAX_PIXELS = 70_000_000
 """Largest width x height that is decoded: a small file can unpack to more than the memory holds."""
+MAX_FILE_BYTES = 600_000_000
+"""Largest file that is read: so much has an uncompressed PNG of `MAX_PIXELS` at 16 bits a channel,
+while a file of any size may begin like a JPEG."""
 ROWS_AT_ONCE = 256
 """Of a transparent photo: whole layers of 70 million pixels would take more than a gigabyte."""
 MAX_SCANS = 200
@@ -85,8 +88,8 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
     NotAnImageError
         If the content is neither JPEG nor PNG.
     UnreadableImageError
-        If it cannot be decoded in full, or has more than `MAX_PIXELS` pixels
-        or `MAX_SCANS` scans.
+        If it cannot be decoded in full, or has more than `MAX_PIXELS` pixels,
+        `MAX_SCANS` scans or `MAX_FILE_BYTES`.
     NoRoomForImageError
         If memory runs out.
     OSError
@@ -100,7 +103,11 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
                 f"{name} is neither a JPEG nor a PNG image; convert it to one of them or leave it "
                 "out."
             )
-        content = start + file.read()
+        content = start + file.read(MAX_FILE_BYTES)
+    if len(content) > MAX_FILE_BYTES:
+        raise UnreadableImageError(
+            f"{name} has more than {MAX_FILE_BYTES // 10**6} MB; save it anew or leave it out."
+        )
     if len(_SCAN.findall(content)) > MAX_SCANS:
         raise UnreadableImageError(
             f"{name} is a JPEG of more than {MAX_SCANS} scans; save it anew or leave it out."
