@@ -78,7 +78,7 @@ def run_tasks(
     if not tasks:
         return
     waiting = deque(tasks)
-    failures: Counter[int] = Counter()
+    failures: Counter[str] = Counter()
     with _connected(address) as ray:
         cores = _smallest_node(ray) if whole_nodes else 1
         strategy = "SPREAD" if whole_nodes else "DEFAULT"
@@ -101,14 +101,7 @@ def run_tasks(
                 try:
                     result = ray.get(reference)
                 except ray.exceptions.RayError as error:
-                    failures[id(task)] += 1
-                    if failures[id(task)] == TRIES:
-                        raise PipelineError(
-                            f"{describe(task)} failed {TRIES} times on the Ray cluster "
-                            f"({_reason(error)}); mend that and run the same command again: "
-                            "what is finished stays."
-                        ) from None
-                    print(f"{describe(task)}: once more ({_reason(error)})", flush=True)
+                    _count_failure(failures, describe(task), error)
                     waiting.appendleft(task)
                     continue
                 if isinstance(result, Refused):
@@ -170,6 +163,17 @@ def _connected(address: str) -> Iterator[Any]:
         ) from None
     finally:
         ray.shutdown()
+
+
+def _count_failure(failures: Counter[str], task: str, error: Exception) -> None:
+    """Note that a task failed, and raise where it may not be tried again."""
+    failures[task] += 1
+    if failures[task] == TRIES:
+        raise PipelineError(
+            f"{task} failed {TRIES} times on the Ray cluster ({_reason(error)}); mend that and run "
+            "the same command again: what is finished stays."
+        )
+    print(f"{task}: once more ({_reason(error)})", flush=True)
 
 
 def _check_host(address: str) -> None:
