@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from trashnet.images import ImageError, load_pixels, map_ahead
 COMPARISON = Path("reports/comparison.json")
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 BATCH_SIZE = 32
+"""How many photos are decoded while the model works on as many others."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,13 @@ def answer(
         One a path, in order.
     """
     load = partial(_load_or_explain, image_size=image_size)
-    batches = map_ahead(load, paths, BATCH_SIZE)
-    for start, batch in zip(range(0, len(paths), BATCH_SIZE), batches, strict=True):
-        photos = [loaded for loaded in batch if isinstance(loaded, np.ndarray)]
-        probabilities = iter(predict(np.stack(photos)) if photos else [])
-        for path, loaded in zip(paths[start:], batch, strict=False):
-            if isinstance(loaded, str):
-                yield Answer(path, None, loaded)
-            else:
-                yield Answer(path, next(probabilities))
+    decoded = chain.from_iterable(map_ahead(load, paths, BATCH_SIZE))
+    for path, loaded in zip(paths, decoded, strict=True):
+        if isinstance(loaded, str):
+            yield Answer(path, None, loaded)
+        else:
+            # A pass over many large photos and their mirror images would take gigabytes.
+            yield Answer(path, predict(loaded[None])[0])
 
 
 def _photos_in(folder: Path) -> list[Path]:

@@ -1,0 +1,21 @@
+"""``python -m trashnet predict`` on what people did not mean to give it, and how much it takes."""
+
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+from app_work import CLASSES, IMAGE_SIZE
+
+from trashnet.prediction import answer
+
+pytestmark = pytest.mark.usefixtures("trained")
+PHOTO = Path("data/images/red/red.png")
+
+
+def test_memory_of_one_photo_is_enough_for_many() -> None:
+    predict = Mock(side_effect=lambda pixels: np.ones((len(pixels), len(CLASSES))))
+
+    list(answer(predict, [PHOTO] * 3, IMAGE_SIZE))
+
+    assert [len(call.args[0]) for call in predict.mock_calls] == [1, 1, 1]
