@@ -19,3 +19,16 @@ def test_memory_of_one_photo_is_enough_for_many() -> None:
     list(answer(predict, [PHOTO] * 3, IMAGE_SIZE))
 
     assert [len(call.args[0]) for call in predict.mock_calls] == [1, 1, 1]
+
+
+def test_photo_that_the_model_gives_no_numbers_for_is_told_and_the_rest_goes_on() -> None:
+    predict = Mock(side_effect=[np.array([[np.nan, 0, 1]]), np.array([[0, 0, 1.0]])])
+
+    broken, whole = answer(predict, [PHOTO] * 2, IMAGE_SIZE)
+
+    assert broken.probabilities is None
+    assert broken.error == (
+        "data/images/red/red.png has no answer, because the model gives no numbers for it; "
+        "train it again."
+    )
+    assert not whole.error

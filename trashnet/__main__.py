@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def predict(photos: Sequence[Path], model: str, write: Writer, top: int) -> int:
-    """Write the answers on all photos; return 1 if one could not be read, else 0."""
+    """Write the answers on all photos; return 1 if one has none, else 0."""
     classifier = load_model(find_model(model))
     files = find_photos(photos)
     answers: Iterable[Answer] = answer(classifier.predictor(), files, classifier.image_size)

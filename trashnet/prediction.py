@@ -29,9 +29,9 @@ class Answer:
     path : Path
         As the caller named it.
     probabilities : float32 array, shape (classes,), or None
-        None where the photo could not be read.
+        None where the photo could not be read, or the model gives no numbers.
     error : str
-        A sentence where it could not be read, else empty.
+        A sentence where there are no probabilities, else empty.
     """
 
     path: Path
@@ -70,7 +70,7 @@ def find_photos(arguments: Sequence[Path]) -> list[Path]:
 def answer(
     predict: Callable[[np.ndarray], np.ndarray], paths: Sequence[Path], image_size: Sequence[int]
 ) -> Iterator[Answer]:
-    """Run a model on photos; one that cannot be read does not stop the others.
+    """Run a model on photos; one that has no answer does not stop the others.
 
     Parameters
     ----------
@@ -93,7 +93,17 @@ def answer(
             yield Answer(path, None, loaded)
         else:
             # A pass over many large photos and their mirror images would take gigabytes.
-            yield Answer(path, predict(loaded[None])[0])
+            yield _checked(path, predict(loaded[None])[0])
+
+
+def _checked(path: Path, probabilities: np.ndarray) -> Answer:
+    if np.isfinite(probabilities).all():
+        return Answer(path, probabilities)
+    return Answer(
+        path,
+        None,
+        f"{path} has no answer, because the model gives no numbers for it; train it again.",
+    )
 
 
 def _photos_in(folder: Path) -> list[Path]:
