@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from app_work import CLASSES, IMAGE_SIZE
 
-from trashnet.prediction import answer
+from trashnet.prediction import answer, find_photos
 
 pytestmark = pytest.mark.usefixtures("trained")
 PHOTO = Path("data/images/red/red.png")
@@ -32,3 +32,22 @@ def test_photo_that_the_model_gives_no_numbers_for_is_told_and_the_rest_goes_on(
         "train it again."
     )
     assert not whole.error
+
+
+def test_photos_in_a_linked_folder_are_found(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("data/images/red")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/more").symlink_to("../data/images/<green>")
+
+    assert find_photos([Path("link"), Path("photos")]) == [
+        Path("link/maroon.png"),
+        Path("link/navy.png"),
+        Path("link/red.png"),
+        Path("photos/more/lime.png"),
+    ]
+
+
+def test_link_to_a_folder_around_it_is_not_followed() -> None:
+    Path("data/images/<green>/all").symlink_to("..")
+
+    assert find_photos([Path("data/images/<green>")]) == [Path("data/images/<green>/lime.png")]

@@ -60,7 +60,10 @@ def compared_models(comparison: Path = COMPARISON) -> list[str]:
 
 
 def find_photos(arguments: Sequence[Path]) -> list[Path]:
-    """Replace each folder by the photos in it, sorted; a folder without any stays."""
+    """Replace each folder by the photos in it, sorted; a folder without any stays.
+
+    Links are followed, except those to a folder that they stand in.
+    """
     found: list[Path] = []
     for argument in arguments:
         found += _photos_in(argument) if stat.S_ISDIR(_mode(argument)) else [argument]
@@ -110,9 +113,13 @@ def _photos_in(folder: Path) -> list[Path]:
     unreadable: list[Path] = []
     photos = []
     for place, folders, names in os.walk(
-        folder, onerror=lambda error: unreadable.append(Path(error.filename))
+        folder, onerror=lambda error: unreadable.append(Path(error.filename)), followlinks=True
     ):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not _leads_back(Path(place, name))
+        ]
         photos += [
             Path(place, name)
             for name in names
@@ -121,6 +128,11 @@ def _photos_in(folder: Path) -> list[Path]:
             and (stat.S_ISREG(_mode(Path(place, name))) or not _mode(Path(place, name)))
         ]
     return sorted(photos + unreadable) or [folder]
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether this is a link to a folder that holds it, which has no end."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _mode(path: Path) -> int:
