@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from app_work import CLASSES, IMAGE_SIZE
 
+from trashnet.__main__ import main
 from trashnet.prediction import answer, find_photos
 
 pytestmark = pytest.mark.usefixtures("trained")
@@ -51,3 +52,12 @@ def test_link_to_a_folder_around_it_is_not_followed() -> None:
     Path("data/images/<green>/all").symlink_to("..")
 
     assert find_photos([Path("data/images/<green>")]) == [Path("data/images/<green>/lime.png")]
+
+
+def test_empty_name_does_not_stand_for_the_current_folder(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", ""])
+
+    assert "a name is empty; name photos, or . for this folder" in capsys.readouterr().err

@@ -193,6 +193,9 @@ def _as_objects(
 
 
 def _local(text: str) -> Path:
+    # As a path it would be the current folder, and a script's unset variable name all photos there.
+    if not text:
+        raise argparse.ArgumentTypeError("a name is empty; name photos, or . for this folder")
     # A path would lose one of the slashes, and no photo would be missed by that name.
     if "://" in text:
         raise argparse.ArgumentTypeError(f"download {text} first, and name the file")
