@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from app_work import CLASSES, IMAGE_SIZE
 
-from trashnet.__main__ import main
-from trashnet.prediction import answer, find_photos
+from trashnet.__main__ import main, write_table
+from trashnet.prediction import Answer, answer, find_photos
 
 pytestmark = pytest.mark.usefixtures("trained")
 PHOTO = Path("data/images/red/red.png")
@@ -61,3 +61,11 @@ def test_empty_name_does_not_stand_for_the_current_folder(
         main(["predict", ""])
 
     assert "a name is empty; name photos, or . for this folder" in capsys.readouterr().err
+
+
+def test_class_name_with_commands_to_the_terminal_is_harmless(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_table([Answer(PHOTO, np.array([0.25, 0.75]))], ["\x1b[31mred", "\x9bblue\n"], 2)
+
+    assert capsys.readouterr().out == f"{PHOTO}  ?blue?   75.0%   ?[31mred 25.0%\n"

@@ -129,6 +129,7 @@ def write_table(answers: Sequence[Answer], class_names: Sequence[str], top: int)
     """Print a line a photo with its likeliest classes; faults go to standard error."""
     names = [shown(item.path) for item in answers]
     width = max(map(len, names))
+    class_names = [shown(name) for name in class_names]
     name_width = max(map(len, class_names))
     for name, item in zip(names, answers, strict=True):
         if item.probabilities is None:
