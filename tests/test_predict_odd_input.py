@@ -69,3 +69,15 @@ def test_class_name_with_commands_to_the_terminal_is_harmless(
     write_table([Answer(PHOTO, np.array([0.25, 0.75]))], ["\x1b[31mred", "\x9bblue\n"], 2)
 
     assert capsys.readouterr().out == f"{PHOTO}  ?blue?   75.0%   ?[31mred 25.0%\n"
+
+
+def test_advice_for_an_exported_model_goes_by_its_name_in_capitals_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("MINE.TFLITE").write_text("no model")
+
+    main(["predict", str(PHOTO), "--model", "MINE.TFLITE"])
+
+    assert (
+        "MINE.TFLITE is not a LiteRT model that this pipeline exported" in capsys.readouterr().err
+    )

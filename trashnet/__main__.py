@@ -101,7 +101,7 @@ def find_model(name: str) -> Path:
     PipelineError
         If it is neither the path of a file nor a model of the comparison.
     """
-    if "/" in name or name.endswith((".keras", ".tflite")):
+    if "/" in name or name.lower().endswith((".keras", ".tflite")):
         if not Path(name).is_file():
             raise PipelineError(f"There is no model at {name}; check the name, or run `dvc repro`.")
         return Path(name)
@@ -122,7 +122,8 @@ def load_model(path: Path) -> "Classifier | ExportedClassifier":
     from trashnet.classifier import load_classifier  # noqa: PLC0415
     from trashnet.exported import load_exported  # noqa: PLC0415
 
-    return load_exported(path) if path.suffix == ".tflite" else load_classifier(path)
+    is_exported = path.suffix.lower() == ".tflite"
+    return load_exported(path) if is_exported else load_classifier(path)
 
 
 def write_table(answers: Sequence[Answer], class_names: Sequence[str], top: int) -> None:
