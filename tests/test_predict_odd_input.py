@@ -1,5 +1,8 @@
 """``python -m trashnet predict`` on what people did not mean to give it, and how much it takes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,6 +13,7 @@ from app_work import CLASSES, IMAGE_SIZE
 from trashnet.__main__ import main, write_table
 from trashnet.prediction import Answer, answer, find_photos
 
+REPOSITORY = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("trained")
 PHOTO = Path("data/images/red/red.png")
 
@@ -80,4 +84,35 @@ def test_advice_for_an_exported_model_goes_by_its_name_in_capitals_too(
 
     assert (
         "MINE.TFLITE is not a LiteRT model that this pipeline exported" in capsys.readouterr().err
+    )
+
+
+def run_in_shell(arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m trashnet`` as a shell does, with what is closed among the arguments."""
+    return subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m trashnet predict {PHOTO} {arguments}"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-"])
+def test_answers_go_out_where_there_is_no_room_for_errors(closed: str) -> None:
+    done = run_in_shell(f"nowhere.jpg {closed}")
+
+    assert done.returncode == 1
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"{PHOTO}  red ")
+
+
+def test_closed_standard_output_is_told_before_any_work(trained: Path) -> None:
+    (trained / "models/MobileNetV2.keras").unlink()
+
+    done = run_in_shell(">&-")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "trashnet: standard output is closed, where the answers would go; open it.\n"
     )

@@ -212,6 +212,8 @@ def _positive(text: str) -> int:
 
 if __name__ == "__main__":
     hide_native_messages()
+    if sys.stdout is None:
+        sys.exit("trashnet: standard output is closed, where the answers would go; open it.")
     import_keras_alone()
     # A reader that stops early, like `| head`, ends this quietly.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
