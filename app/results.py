@@ -10,6 +10,9 @@ from trashnet.files import read_json
 from trashnet.metrics import read_predictions, wilson_interval
 
 METRICS = Path("metrics")
+TEMPERATURES = (0.01, 100)
+"""Between them lies every temperature of `trashnet.metrics.fit_temperature`; far beyond them
+probabilities overflow."""
 
 
 class Score(NamedTuple):
@@ -51,18 +54,19 @@ def read_calibration(model: str) -> Calibration:
     Raises
     ------
     PipelineError
-        If `evaluate` did not write it, as versions without calibration did not.
+        If `evaluate` did not write it, as versions without calibration did not,
+        or it holds what no number of its kind can be.
     """
     path = METRICS / f"{model}.json"
     try:
         written = read_json(path)["calibration"]
         return Calibration(
-            written["temperature"],
-            written["threshold"],
-            written["test"]["ece_before"],
-            written["test"]["ece_after"],
+            _number(written["temperature"], *TEMPERATURES),
+            _number(written["threshold"], 0, 1),
+            _number(written["test"]["ece_before"], 0, 1),
+            _number(written["test"]["ece_after"], 0, 1),
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise PipelineError(
             f"{path} has no calibration; run `dvc repro evaluate@{model}`."
         ) from None
@@ -80,14 +84,19 @@ def predictions_file(model: str) -> Path:
 
 def read_model_hash(model: str) -> str:
     """Read the SHA-256 of the model file that was trained, empty where no training says it."""
-    training = read_json(METRICS / model / "training.json")
-    files = training.get("files") or [{}]
+    path = METRICS / model / "training.json"
+    files = read_json(path).get("files") or [{}]
+    if not isinstance(files, list) or not isinstance(files[0], dict):
+        raise _damaged(path)
     return str(files[0].get("sha256", ""))
 
 
 def read_members(model: str) -> list[str]:
     """Read which models an ensemble answers with the mean of; none where it is no ensemble."""
-    members: list[str] = read_json(METRICS / model / "training.json").get("members", [])
+    path = METRICS / model / "training.json"
+    members = read_json(path).get("members", [])
+    if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+        raise _damaged(path)
     return members
 
 
@@ -109,7 +118,7 @@ def read_history(model: str) -> pd.DataFrame:
     try:
         return pd.read_csv(path, index_col="epoch")[list(names)].rename(columns=names)
     except (OSError, ValueError, KeyError):
-        raise PipelineError(f"{path} is missing or damaged; run `dvc repro`.") from None
+        raise _damaged(path) from None
 
 
 def probabilities(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -129,3 +138,14 @@ def mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     surest = probabilities(wrong).max(axis=1).sort_values(ascending=False, kind="stable")
     return wrong.loc[surest.index].reset_index(drop=True)
+
+
+def _number(value: object, low: float, high: float) -> float:
+    """Return a number of a JSON file, in which true, null, NaN and Infinity may stand as well."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return value
+    raise ValueError(f"{value} is no number from {low} to {high}")
+
+
+def _damaged(path: Path) -> PipelineError:
+    return PipelineError(f"{path} is missing or damaged; run `dvc repro`.")
