@@ -17,7 +17,7 @@ if root not in sys.path:
 
 from app.answers import PhotoAnswer, in_words, percent, rule_in_words
 from app.markup import STYLE, bars, confusion_table, plain
-from app.models import MAX_PHOTOS, answer_photo, class_names, heat_photo
+from app.models import MAX_PHOTOS, answer_photo, class_names, heat_photo, naming_photo
 from app.results import (
     confusion,
     mistakes,
@@ -205,7 +205,8 @@ def show_mistakes(model: str) -> None:
 
     st.subheader(plain(f"This is {label}, taken for {predicted}."))
     content = path.read_bytes()
-    answer = answer_photo(model, content, read_calibration(model).temperature)
+    with naming_photo(path):
+        answer = answer_photo(model, content, read_calibration(model).temperature)
     photo, for_answer, for_label = st.columns(3)
     photo.image(answer.photo, caption=plain(path.name), alt=path.name, width="stretch")
     for column, name in ((for_answer, predicted), (for_label, label)):

@@ -1,7 +1,8 @@
 """The trained models, loaded once and asked once a photo. Nothing here is written to disk."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from app.answers import PhotoAnswer, ask
 from app.results import predictions_file, probabilities, read_model_hash, read_test_predictions
 from trashnet.dataset import IMAGES
 from trashnet.errors import PipelineError
+from trashnet.images import NotAnImageError, UnreadableImageError
 
 if TYPE_CHECKING:
     from trashnet.classifier import Classifier
@@ -49,6 +51,21 @@ def heat_photo(model: str, content: bytes, answer: PhotoAnswer, class_name: str)
 def class_names(model: str) -> list[str]:
     """Return the class of each probability."""
     return _load(model, _version(model))[0].class_names
+
+
+@contextmanager
+def naming_photo(path: Path) -> Iterator[None]:
+    """Name a photo of the dataset that is broken: its error alone would mean the visitor's.
+
+    Raises
+    ------
+    PipelineError
+        If the photo cannot be decoded.
+    """
+    try:
+        yield
+    except (NotAnImageError, UnreadableImageError):
+        raise PipelineError(f"{path} is damaged; bring it back with `dvc checkout`.") from None
 
 
 def _version(model: str) -> tuple[int, int]:
@@ -112,7 +129,8 @@ def _answers_again(
     path = Path(predictions["path"][doubtful])
     if not path.is_file():
         return False
-    answer = ask(predict, classifier.image_size, 1.0, path.read_bytes())
+    with naming_photo(path):
+        answer = ask(predict, classifier.image_size, 1.0, path.read_bytes())
     moved = (written.loc[doubtful] - answer.probabilities).abs()
     return bool(moved.max(skipna=False) <= SAME_PROBABILITY)
 

@@ -134,3 +134,17 @@ def test_model_that_comes_and_goes_is_there_or_not(trained: Path) -> None:
             done.set()
 
     assert seen == versions
+
+
+@pytest.mark.parametrize(
+    ("tab", "path"),
+    [("Ask", "data/images/blue_bin/teal.png"), ("Its mistakes", "data/images/red/navy.png")],
+)
+def test_broken_photo_of_the_dataset_is_named(trained: Path, tab: str, path: str) -> None:
+    """It is no fault of what the visitor sends: the model is asked about it again, or shows it."""
+    whole = Path(path).read_bytes()
+    Path(path).write_bytes(whole[:60])
+
+    (sentence,) = errors(run_app(tab))
+
+    assert sentence == f"{path} is damaged; bring it back with `dvc checkout`."
