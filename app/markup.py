@@ -34,9 +34,23 @@ STYLE = """
 """Once a page: for `bars` and `confusion_table`, and less empty space at the top."""
 
 
+NOT_BY_BACKSLASH = re.compile(
+    r"""(?i:(?<=http:)|(?<=https:))(?=//)  # addresses, and those without http
+    |(?i:(?<=www))(?=\.)
+    |(?<=@)(?=[-\w]+\.[-\w])  # of mail; in the command `dvc repro train@Model` nothing may stand
+    |(?<=:)(?=material/|streamlit:)  # Streamlit's icons
+    |(?<=(?<!\S)[<>~-])(?=[-=>])  # -- and -> among blanks, for which Streamlit sets one sign
+    """,
+    re.VERBOSE,
+)
+"""Where text becomes a link or a sign only after its backslashes are gone."""
+WORD_JOINER = "\u2060"
+
+
 def plain(text: str) -> str:
     """Escape what Markdown would take for its own: a class or a file may be called ``a_b*``."""
-    return re.sub(r"([\\`&*_{}\[\]()#+.!|$~:<>-])", r"\\\1", text)
+    parted = NOT_BY_BACKSLASH.sub(WORD_JOINER, text)
+    return re.sub(r"([\\`&*_{}\[\]()#+.!|$~:<>-])", r"\\\1", parted)
 
 
 def bars(class_names: Sequence[str], confidence: np.ndarray) -> str:

@@ -180,8 +180,9 @@ def test_person_finds_the_way_in_a_browser(
     page.get_by_role("option", name="MobileNet:").click()
     expect(page.get_by_role("heading", name="This is blue_bin (79% sure).")).to_be_visible()
 
-    files.set_input_files({"name": "b.jpg", "mimeType": "image/jpeg", "buffer": b"no photo"})
+    files.set_input_files({"name": "www.b.jpg", "mimeType": "image/jpeg", "buffer": b"no photo"})
     expect(page.get_by_text("b.jpg: The file is neither a JPEG nor a PNG")).to_be_visible()
+    expect(page.get_by_role("link", name="b.jpg")).to_have_count(0)
     page.screenshot(path=tmp_path / f"{width}-broken.png")
 
     page.get_by_role("tab", name="How good is it?").click()

@@ -60,6 +60,32 @@ def test_markup_escapes_names() -> None:
     assert markup.count("&lt;a&gt;") == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "parted"),
+    [
+        ("http://a.org", "http:|//a.org"),
+        ("HTTPS://a.org", "HTTPS:|//a.org"),
+        ("at www.a.org.jpg", "at www|.a.org.jpg"),
+        ("me@a.org.jpg", "me@|a.org.jpg"),
+        (":material/delete:", ":|material/delete:"),
+        (":streamlit:.png", ":|streamlit:.png"),
+        ("a -- b", "a -|- b"),
+        ("a <-> b >= c", "a <|-> b >|= c"),
+    ],
+)
+def test_name_that_looks_like_a_link_or_a_sign_is_parted_where_no_eye_sees_it(
+    name: str, parted: str
+) -> None:
+    without_backslashes = plain(name).replace("\\", "")
+
+    assert without_backslashes == parted.replace("|", "\u2060")
+
+
+@pytest.mark.parametrize("text", ["`dvc repro evaluate@MobileNetV2`.", "a: b", "gs://a/b--c"])
+def test_text_to_copy_stays_whole(text: str) -> None:
+    assert plain(text).replace("\\", "") == text
+
+
 def test_confusion_has_a_column_for_a_class_that_is_never_predicted() -> None:
     predictions = pd.DataFrame(
         {"label": ["b", "a"], "predicted": ["a", "a"], "p_a": [0.6, 0.7], "p_b": [0.4, 0.3]}
