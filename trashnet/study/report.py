@@ -13,7 +13,7 @@ from trashnet.study.grid import Run, Setting, describe
 from trashnet.study.judgement import Verdict, on_common_seeds, why_nothing
 from trashnet.study.pages import Block, as_html, as_markdown
 from trashnet.study.picture import draw
-from trashnet.study.verdict import LEAST_SEEDS, Finding, smallest_visible
+from trashnet.study.verdict import LEAST_SEEDS, Finding, photos_needed, smallest_visible
 
 
 def write_report(
@@ -157,10 +157,16 @@ def _summarize(findings: dict[str, Finding], measure: str, base: str, comparison
             "compare trainings and not settings; add seed=1..5."
         )
     visible = max(smallest_visible(difference, comparisons) for difference in differences)
-    if visible == 1:
+    if photos_needed(comparisons) > differences[0].photos:
         return (
             f"No difference in {measure} can be shown with {differences[0].photos} test photos and "
             f"{comparisons} comparisons: had all of them changed, it could still be chance."
+        )
+    if visible == 1:
+        seeds = min(difference.seeds for difference in differences)
+        return (
+            f"No difference in {measure} could be shown: {seeds} seeds spread so widely that they "
+            "hide any; add more seeds."
         )
     return (
         f"No difference in {measure} could be shown; four of five such studies would show one of "

@@ -199,8 +199,7 @@ def smallest_visible(found: Difference, comparisons: int) -> float:
         Among which Holm's method corrects.
     """
     level = 1 - LEVEL / comparisons / 2
-    # n photos in one direction have p = 2 * 0.5 ** n.
-    needed = int(np.floor(np.log2(2 * comparisons / LEVEL))) + 1
+    needed = photos_needed(comparisons)
     if needed > found.photos:
         return 1.0
     visible = [
@@ -211,3 +210,9 @@ def smallest_visible(found: Difference, comparisons: int) -> float:
         freedom = found.seeds - 1
         visible.append((t.ppf(level, freedom) + t.ppf(POWER, freedom)) * found.seeds_error)
     return min(1.0, float(max(visible)))
+
+
+def photos_needed(comparisons: int) -> int:
+    """Return how many photos must change in one direction for McNemar's exact test to show it."""
+    # n photos in one direction have p = 2 * 0.5 ** n.
+    return int(np.floor(np.log2(2 * comparisons / LEVEL))) + 1

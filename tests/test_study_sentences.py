@@ -1,0 +1,21 @@
+"""Studies: the sentences in which a report says what was found and what could not be."""
+
+from trashnet.study.report import tell_findings
+from trashnet.study.verdict import Difference, Finding
+
+
+def finding(p: float = 1.0, **changes: float) -> Finding:
+    """Return a difference that chance explains, of five seeds and 430 photos."""
+    usual = Difference(0.01, -0.01, 0.03, 0.01, 0.01, p, photos=430, seeds=5)
+    return Finding(usual._replace(**changes), p)
+
+
+def test_few_seeds_that_spread_widely_are_not_said_to_be_too_few_photos() -> None:
+    summary, _ = tell_findings(
+        {"alpha=1": finding(seeds=3, seeds_error=0.2)}, "accuracy", "alpha=0", comparisons=8
+    )
+
+    assert summary == (
+        "No difference in accuracy could be shown: 3 seeds spread so widely that they hide any; "
+        "add more seeds."
+    )
