@@ -19,3 +19,12 @@ def test_few_seeds_that_spread_widely_are_not_said_to_be_too_few_photos() -> Non
         "No difference in accuracy could be shown: 3 seeds spread so widely that they hide any; "
         "add more seeds."
     )
+
+
+def test_what_would_be_shown_is_not_that_of_a_setting_with_too_few_seeds() -> None:
+    findings = {"alpha=1": finding(), "alpha=2": finding(seeds=2, seeds_error=0.2)}
+
+    summary, *_ = tell_findings(findings, "accuracy", "alpha=0", comparisons=2)
+    alone, _ = tell_findings({"alpha=1": finding()}, "accuracy", "alpha=0", comparisons=2)
+
+    assert summary == alone

@@ -146,12 +146,14 @@ def tell_findings(
 
 
 def _summarize(findings: dict[str, Finding], measure: str, base: str, comparisons: int) -> str:
-    differences = [found.difference for found in findings.values()]
+    differences = [
+        found.difference for found in findings.values() if found.difference.seeds >= LEAST_SEEDS
+    ]
     if shown := [setting for setting, found in findings.items() if found.is_shown]:
         return (
             f"By more than chance, the {measure} of {', '.join(shown)} differs from that of {base}."
         )
-    if all(difference.seeds < LEAST_SEEDS for difference in differences):
+    if not differences:
         return (
             f"No difference in {measure} can be shown with fewer than {LEAST_SEEDS} seeds, which "
             "compare trainings and not settings; add seed=1..5."
