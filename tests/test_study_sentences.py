@@ -1,10 +1,12 @@
 """Studies: the sentences in which a report says what was found and what could not be."""
 
+from typing import Any
+
 from trashnet.study.report import tell_findings
 from trashnet.study.verdict import Difference, Finding
 
 
-def finding(p: float = 1.0, **changes: float) -> Finding:
+def finding(p: float = 1.0, **changes: Any) -> Finding:
     """Return a difference that chance explains, of five seeds and 430 photos."""
     usual = Difference(0.01, -0.01, 0.03, 0.01, 0.01, p, photos=430, seeds=5)
     return Finding(usual._replace(**changes), p)

@@ -15,7 +15,7 @@ from trashnet.study.experiments import (
     read_models,
 )
 from trashnet.study.grid import Run, Setting, describe
-from trashnet.study.verdict import Finding, Pair, find_all
+from trashnet.study.verdict import LEAST_SEEDS, Finding, Pair, find_all
 
 Said = TypeVar("Said")
 
@@ -33,9 +33,9 @@ class Verdict(NamedTuple):
     unjudged : dict
         Why a setting could not be held against the baseline on test.
     recommended : str or None
-        The setting with the highest mean validation accuracy; the baseline
-        where it is among the highest; None where settings were validated on
-        different photos.
+        The setting whose mean validation accuracy gains most over the baseline,
+        on the seeds that both have; the baseline where none gains; None where
+        settings were validated on different photos.
     """
 
     model: str
@@ -147,9 +147,12 @@ def recommend(of_model: pd.DataFrame, base: str) -> str | None:
     """Choose on validation alone: the test split must not pick the winner."""
     if why_nothing(of_model, base):
         return None
-    means = on_common_seeds(of_model).groupby("setting", sort=False)["val_accuracy"].mean()
-    best = means[means >= means.max() - 1e-9].index
-    return base if base in best else str(best[0])
+    gains = {
+        setting: shared["val_accuracy"].sub(shared["val_accuracy_base"]).mean()
+        for setting, shared in shared_seeds(of_model, base).items()
+    }
+    best = max(gains, key=lambda setting: gains[setting])
+    return best if gains[best] > 1e-9 else base
 
 
 def why_nothing(of_model: pd.DataFrame, base: str) -> str:
@@ -161,13 +164,30 @@ def why_nothing(of_model: pd.DataFrame, base: str) -> str:
             "the settings were validated on different photos, so their validation accuracies do "
             "not compare."
         )
-    if on_common_seeds(of_model).empty:
-        return "no seed has finished with every setting."
+    if not shared_seeds(of_model, base):
+        return f"no seed has finished with both {base} and another setting."
     return ""
 
 
-def on_common_seeds(of_model: pd.DataFrame) -> pd.DataFrame:
-    """Leave out seeds that some setting lacks: a hard one that failed there would flatter it."""
-    settings = of_model.groupby("seed")["setting"].nunique()
-    common = settings[settings == of_model["setting"].nunique()].index
-    return of_model[of_model["seed"].isin(common)]
+def shared_seeds(of_model: pd.DataFrame, base: str) -> dict[str, pd.DataFrame]:
+    """Bring each setting that validation may recommend together with the baseline.
+
+    Each on the seeds that it shares with the baseline, because a hard seed that
+    failed in one of them would flatter it. A setting that shares fewer than
+    `LEAST_SEEDS` is left out where another shares more: it would be luck.
+
+    Returns
+    -------
+    dict
+        By setting the accuracies, and with the ending ``_base`` those of the
+        baseline; a row a seed, which is the index.
+    """
+    accuracies = of_model.set_index("seed")[["setting", "val_accuracy", "test_accuracy"]]
+    of_base = accuracies[accuracies["setting"] == base].add_suffix("_base")
+    shared = {
+        str(setting): of_setting.join(of_base, how="inner").sort_index()
+        for setting, of_setting in accuracies.groupby("setting", sort=False)
+        if setting != base
+    }
+    enough = min(LEAST_SEEDS, max(map(len, shared.values()), default=0))
+    return {setting: both for setting, both in shared.items() if len(both) >= max(1, enough)}

@@ -1,6 +1,6 @@
 """The report of a study: a verdict a model in words and numbers, tables, a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 from trashnet.files import atomic_file, write_text
 from trashnet.params import public_address
 from trashnet.study.grid import Run, Setting, describe
-from trashnet.study.judgement import Verdict, on_common_seeds, why_nothing
+from trashnet.study.judgement import Verdict, shared_seeds, why_nothing
 from trashnet.study.pages import Block, as_html, as_markdown
 from trashnet.study.picture import draw
 from trashnet.study.verdict import LEAST_SEEDS, Finding, photos_needed, smallest_visible
@@ -188,20 +188,32 @@ def _tell(measure: str, setting: str, found: Finding) -> str:
 
 
 def tell_recommendation(verdict: Verdict, results: pd.DataFrame, base: str) -> str:
-    """Say what validation recommends, and what that brings on test."""
+    """Say what validation recommends, on which seeds, and what that brings on test."""
     of_model = results[results["model"] == verdict.model]
     if verdict.recommended is None:
         return f"Validation recommends nothing: {why_nothing(of_model, base)}"
-    means = on_common_seeds(of_model).groupby("setting")
-    val, test = means["val_accuracy"].mean(), means["test_accuracy"].mean()
+    compared = shared_seeds(of_model, base)
+    few = [name for name in of_model["setting"].unique() if name not in {base, *compared}]
+    left_out = f" Too few seeds have finished to recommend {', '.join(few)}." if few else ""
     if verdict.recommended == base:
-        return f"Validation recommends to stay with {base} (validation accuracy {val[base]:.3f})."
-    brought = 100 * (test[verdict.recommended] - test[base])
+        of_base = of_model[of_model["setting"] == base]
+        return (
+            f"Validation recommends to stay with {base} (validation accuracy "
+            f"{of_base['val_accuracy'].mean():.3f}, {_seeds(of_base['seed'])}).{left_out}"
+        )
+    both = compared[verdict.recommended]
+    means = both.mean(numeric_only=True)
+    brought = 100 * (means["test_accuracy"] - means["test_accuracy_base"])
     return (
         f"Validation recommends {verdict.recommended} (validation accuracy "
-        f"{val[verdict.recommended]:.3f} against {val[base]:.3f} of {base}); on test that choice "
-        f"brings {brought:+.1f} points."
+        f"{means['val_accuracy']:.3f} against {means['val_accuracy_base']:.3f} of {base}, "
+        f"{_seeds(both.index)}); on test that choice brings {brought:+.1f} points.{left_out}"
     )
+
+
+def _seeds(numbers: Iterable[int]) -> str:
+    named = sorted(set(numbers))
+    return f"seed{'s' if len(named) > 1 else ''} {', '.join(map(str, named))}"
 
 
 def summary_table(results: pd.DataFrame) -> pd.DataFrame:
