@@ -91,6 +91,7 @@ def commit_run(
     val: float,
     val_photos: int = 10,
     rarest: str = "trash",
+    val_label: str = "glass",
 ) -> None:
     """Leave what an experiment leaves: metrics and predictions in git, and its reference."""
     files = {"reports/comparison.json": json.dumps({"models": {model: {} for model in correct}})}
@@ -102,6 +103,8 @@ def commit_run(
         test = {"accuracy": float(right.mean()), "macro_f1": 0.5, "recall": recall}
         files[f"metrics/{model}.json"] = json.dumps({"test": test, "val": {"accuracy": val}})
         files[f"metrics/{model}/predictions-test.csv"] = table.to_csv(index=False)
-        validated = pd.DataFrame({"path": [f"val/{n}.jpg" for n in range(val_photos)]})
+        validated = pd.DataFrame(
+            {"path": [f"val/{n}.jpg" for n in range(val_photos)], "label": val_label}
+        )
         files[f"metrics/{model}/predictions-val.csv"] = validated.to_csv(index=False)
     finish(run, folder, commit_files(folder, files))

@@ -80,3 +80,12 @@ def test_one_seed_of_each_setting_may_recommend_and_is_named() -> None:
     said = said_of(validated(("base", 1, 0.8), ("other", 1, 0.9)))
 
     assert "0.900 against 0.800 of base, seed 1)" in said
+
+
+def test_nothing_is_said_of_test_where_the_recommended_setting_has_other_test_labels() -> None:
+    results = validated(("base", 1, 0.8), ("other", 1, 0.9))
+    unjudged = {"other": "other and base were tested on other photos or labels."}
+
+    said = tell_recommendation(Verdict("MobileNet", {}, {}, unjudged, "other"), results, "base")
+
+    assert said.endswith("0.900 against 0.800 of base, seed 1).")

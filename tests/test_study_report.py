@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,14 +89,14 @@ def test_model_of_one_setting_alone_has_no_section(repository: Path, tmp_path: P
     assert "## Picture" in titles
 
 
-def test_other_validation_photos_recommend_nothing(
-    finished: tuple[Path, list[Run], pd.DataFrame],
+@pytest.mark.parametrize("other", [{"val_photos": 20}, {"val_label": "paper"}])
+def test_other_validation_photos_or_labels_recommend_nothing(
+    other: dict[str, Any], finished: tuple[Path, list[Run], pd.DataFrame]
 ) -> None:
     repository, runs, _ = finished
     right = {"MobileNet": answers(0.95, 300, 4)[0]}
     for run in runs:
-        photos = 20 if run.setting["alpha"] == 1 else 10
-        commit_run(repository, run, right, val=0.9, val_photos=photos)
+        commit_run(repository, run, right, val=0.9, **(other if run.setting["alpha"] == 1 else {}))
     results = collect(runs, find_experiments(repository), repository)
 
     (verdict,) = judge(results, {"alpha": 0.2}, "trash", repository)
@@ -122,7 +123,7 @@ def test_other_test_photos_are_not_compared(
 
     of_mobilenet, _ = judge(results, {"alpha": 0.2}, "trash", repository)
 
-    assert "other photos" in of_mobilenet.unjudged["alpha=1"]
+    assert "other photos or labels" in of_mobilenet.unjudged["alpha=1"]
 
 
 def test_one_setting_that_cannot_be_judged_costs_the_others_nothing(
@@ -245,7 +246,7 @@ def test_rarest_class_is_one_of_the_baselines(repository: Path) -> None:
 
     assert rarest == "trash"
     (verdict,) = judge(results, {"optimizer": "adamw"}, rarest, repository)
-    assert "other photos" in verdict.unjudged["optimizer=other"]
+    assert "other photos or labels" in verdict.unjudged["optimizer=other"]
 
 
 def test_report_holds_no_signatures(repository: Path, tmp_path: Path) -> None:

@@ -248,10 +248,11 @@ def read_metrics(commit: str, model: str, folder: Path = Path()) -> dict[str, An
 
 
 def hash_val_photos(commit: str, model: str, folder: Path = Path()) -> str:
-    """Hash which photos a model was validated on: settings with others are not comparable there."""
+    """Hash which photos with which labels validated a model: others are not comparable there."""
     text = read_file(commit, f"metrics/{model}/predictions-val.csv", folder)
-    paths = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False)["path"]
-    return hashlib.sha256("\n".join(sorted(paths)).encode()).hexdigest()[:12]
+    table = pd.read_csv(StringIO(text), dtype="str", keep_default_na=False)
+    photos = table[["path", "label"]].sort_values(["path", "label"]).to_csv(index=False)
+    return hashlib.sha256(photos.encode()).hexdigest()[:12]
 
 
 def read_correctness(commit: str, model: str, folder: Path = Path()) -> "pd.Series[bool]":

@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
     recommended : str or None
         The setting whose mean validation accuracy gains most over the baseline,
         on the seeds that both have; the baseline where none gains; None where
-        settings were validated on different photos.
+        settings were validated on different photos or labels.
     """
 
     model: str
@@ -53,7 +53,7 @@ def collect(runs: Sequence[Run], commits: dict[str, str], folder: Path = Path())
     DataFrame
         A row a run and model: model, setting, seed, test_accuracy, macro_f1,
         ``recall_<class>``, val_accuracy (all in [0, 1]), val_photos (a hash
-        of which), the varied parameters, experiment, commit.
+        of which and their labels), the varied parameters, experiment, commit.
     """
     rows = []
     for run in runs:
@@ -137,8 +137,8 @@ def paired(
     both = pd.concat(tables, axis=1)
     if both.isna().any(axis=None):
         raise PipelineError(
-            f"{setting} and {base} were tested on other photos, so they cannot be compared; "
-            "do not vary what changes the split."
+            f"{setting} and {base} were tested on other photos or labels, so they cannot be "
+            "compared; do not vary what changes the split or the labels."
         )
     return both.iloc[:, : len(seeds)], both.iloc[:, len(seeds) :]
 
@@ -161,8 +161,8 @@ def why_nothing(of_model: pd.DataFrame, base: str) -> str:
         return f"no run of {base} with this model has finished."
     if of_model["val_photos"].nunique() > 1:
         return (
-            "the settings were validated on different photos, so their validation accuracies do "
-            "not compare."
+            "the settings were validated on different photos or labels, so their validation "
+            "accuracies do not compare."
         )
     if not shared_seeds(of_model, base):
         return f"no seed has finished with both {base} and another setting."

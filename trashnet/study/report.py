@@ -204,10 +204,12 @@ def tell_recommendation(verdict: Verdict, results: pd.DataFrame, base: str) -> s
     both = compared[verdict.recommended]
     means = both.mean(numeric_only=True)
     brought = 100 * (means["test_accuracy"] - means["test_accuracy_base"])
+    on_test = f"; on test that choice brings {brought:+.1f} points"
     return (
         f"Validation recommends {verdict.recommended} (validation accuracy "
         f"{means['val_accuracy']:.3f} against {means['val_accuracy_base']:.3f} of {base}, "
-        f"{_seeds(both.index)}); on test that choice brings {brought:+.1f} points.{left_out}"
+        f"{_seeds(both.index)})"
+        f"{'' if verdict.recommended in verdict.unjudged else on_test}.{left_out}"
     )
 
 
