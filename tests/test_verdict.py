@@ -200,6 +200,18 @@ def test_trainings_are_a_sample_as_photos_are() -> None:
     assert found.standard_error == pytest.approx(0.125, rel=0.05)  # sqrt(0.5 * 0.5 / 16)
 
 
+def test_a_majority_that_turns_against_the_mean_is_no_evidence_for_it() -> None:
+    """Two of three seeds gain twenty photos, and each of them loses more of the others."""
+    correct, baseline = np.ones((3, 100), bool), np.ones((3, 100), bool)
+    baseline[:2, :20] = False
+    correct[0, 20:40], correct[1, 40:60], correct[2, 60:] = False, False, False
+
+    found = compare(correct, baseline)
+
+    assert found.mean < 0
+    assert found.p == 1
+
+
 def test_p_over_seeds_is_that_of_the_paired_t_test() -> None:
     # Student's t is 0.02 / (0.01 / sqrt(3)), 3.46, with two degrees of freedom.
     assert p_over_seeds(np.array([0.01, 0.02, 0.03])) == pytest.approx(0.0742, abs=1e-4)

@@ -35,9 +35,8 @@ class Difference(NamedTuple):
         Standard error of the mean over seeds, on these photos; 0 for one seed.
     p : float
         The larger of two, not yet corrected for the number of comparisons:
-        McNemar's exact test on the majority of the seeds, for which the photos
-        are the sample, and the paired t test of `p_over_seeds`, for which the
-        trainings are.
+        `p_over_photos`, for which the photos are the sample, and the paired t
+        test of `p_over_seeds`, for which the trainings are.
     photos, seeds : int
         How many were tested, by how many trainings each.
     """
@@ -116,10 +115,30 @@ def compare(correct: np.ndarray, baseline: np.ndarray, seed: int = 1) -> Differe
         high=float(high),
         standard_error=float(means.std()),
         seeds_error=float(by_seed.std(ddof=1) / np.sqrt(seeds)) if seeds > 1 else 0.0,
-        p=max(mcnemar(majority(correct), majority(baseline)), p_over_seeds(by_seed)),
+        p=max(p_over_photos(correct, baseline), p_over_seeds(by_seed)),
         photos=photos,
         seeds=seeds,
     )
+
+
+def p_over_photos(correct: np.ndarray, baseline: np.ndarray) -> float:
+    """Return the p value of McNemar's exact test on the majority of the seeds.
+
+    Parameters
+    ----------
+    correct, baseline : bool array, shape (seeds, photos)
+
+    Returns
+    -------
+    float
+        In [0, 1]; 1 where the majority turns the other way than the mean, for
+        which it then is no evidence.
+    """
+    of_setting, of_baseline = majority(correct), majority(baseline)
+    turned = int(of_setting.sum()) - int(of_baseline.sum())
+    if np.sign(turned) != np.sign(int(correct.sum()) - int(baseline.sum())):
+        return 1.0
+    return mcnemar(of_setting, of_baseline)
 
 
 def p_over_seeds(differences: np.ndarray) -> float:
