@@ -14,7 +14,8 @@ from study_work import commit_files, finish, git, lock_of
 
 from trashnet.errors import PipelineError
 from trashnet.study import __main__ as study_command
-from trashnet.study.experiments import check_fetched, find_experiments, reason_of, run_grid
+from trashnet.study.execution import reason_of
+from trashnet.study.experiments import check_fetched, find_experiments, run_grid
 from trashnet.study.grid import Run, make_grid
 from trashnet.study.nodes import _uncommitted_changes
 

@@ -14,7 +14,9 @@ from typing import NamedTuple
 from trashnet.cluster import run_tasks
 from trashnet.errors import PipelineError
 from trashnet.shards import CLUSTER, Work
-from trashnet.study.experiments import EXPERIMENTS, git, reason_of
+from trashnet.study.execution import reason_of
+from trashnet.study.experiments import EXPERIMENTS
+from trashnet.study.git import git
 from trashnet.study.grid import Run
 
 
