@@ -1,11 +1,5 @@
 """Studies: what is run and what is not, and how it stops."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,18 +12,6 @@ from trashnet.study.execution import reason_of
 from trashnet.study.experiments import check_fetched, find_experiments, run_grid
 from trashnet.study.grid import Run, make_grid
 from trashnet.study.nodes import _uncommitted_changes
-
-RUN_STUDY = """
-import signal
-import runpy
-import sys
-# What a shell starts in the background ignores Ctrl-C, and all that it starts does, too; so it is
-# with SIGHUP and nohup.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-sys.argv = ["study", "seed=1"]
-runpy.run_module("trashnet.study", run_name="__main__")
-"""
 
 
 def test_only_what_is_not_finished_runs(repository: Path) -> None:
@@ -148,41 +130,6 @@ def test_study_with_an_impossible_value_runs_nothing(
     assert status == 1
     assert "alpha should be less than or equal to 1, not 2" in capsys.readouterr().err
     assert started == []
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_ended_study_ends_its_training_and_leaves_no_copy(
-    ending: signal.Signals, repository: Path
-) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=repository, check=True)
-    started = repository / "started"
-    stage = f"stages:\n  train:\n    cmd: touch {started} && sleep 300\n"
-    write_params({}, repository)
-    commit_files(repository, {"dvc.yaml": stage, ".gitignore": "started\n"})
-    study = subprocess.Popen(
-        [sys.executable, "-c", RUN_STUDY],
-        cwd=repository,
-        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        until = time.monotonic() + 120
-        while not started.exists():
-            assert study.poll() is None and time.monotonic() < until
-            time.sleep(0.1)
-        copies = repository / ".dvc" / "tmp" / "exps" / "standalone"
-        assert [*copies.glob("tmp*")]
-
-        study.send_signal(ending)
-        _, errors = study.communicate(timeout=120)
-
-        assert errors.endswith("study: stopped; the same command goes on where this ended.\n")
-        assert not [*copies.glob("tmp*")]
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(study.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("content", [b"file,class\r\na,b\r\n", "größer\n".encode("latin-1")])

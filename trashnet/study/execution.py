@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trashnet.errors import PipelineError
@@ -39,11 +40,12 @@ def run_experiment(run: Run, folder: Path) -> str | None:
         try:
             output, _ = dvc.communicate()
         except KeyboardInterrupt:
-            # To DVC and its stage, as a terminal would: it ends the stage and removes its copy.
-            _signal_group(dvc, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                dvc.communicate(timeout=SECONDS_TO_STOP)
-            _signal_group(dvc, signal.SIGKILL)
+            with _ignored(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                # To DVC and its stage, as a terminal would: it ends the stage and removes its copy.
+                _signal_group(dvc, signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    dvc.communicate(timeout=SECONDS_TO_STOP)
+                _signal_group(dvc, signal.SIGKILL)
             if git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip() != branch:
                 raise PipelineError(
                     f"DVC was stopped while it copied the workspace and left HEAD detached; run "
@@ -52,6 +54,17 @@ def run_experiment(run: Run, folder: Path) -> str | None:
                 ) from None
             raise
     return None if dvc.returncode == 0 else reason_of(output, folder)
+
+
+@contextmanager
+def _ignored(*numbers: signal.Signals) -> Iterator[None]:
+    """Do what must be done whole, however often a person presses Ctrl-C."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _signal_group(leader: "subprocess.Popen[str]", number: signal.Signals) -> None:
