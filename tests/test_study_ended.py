@@ -13,6 +13,8 @@ import pytest
 from params_work import write_params
 from study_work import commit_files
 
+from trashnet.study.execution import _guard
+
 RUN_STUDY = """
 import signal
 import runpy
@@ -79,3 +81,34 @@ def test_ending_a_study_twice_does_not_leave_its_training_alone(repository: Path
         study.communicate(timeout=120)
 
     assert not copies_in(repository)
+
+
+def test_a_killed_study_ends_its_training_and_leaves_no_copy(repository: Path) -> None:
+    with training_study(repository, "sleep 300") as study:
+        study.kill()
+        study.communicate(timeout=120)
+
+        until = time.monotonic() + 60
+        while copies_in(repository) and time.monotonic() < until:
+            time.sleep(0.5)
+
+    assert not copies_in(repository)
+
+
+def test_training_that_does_not_stop_when_asked_is_killed(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = [
+        sys.executable,
+        "-c",
+        "import signal, time; signal.signal(2, signal.SIG_IGN); print(flush=True); time.sleep(30)",
+    ]
+    monkeypatch.setattr("trashnet.study.execution.SECONDS_TO_STOP", 1)
+    with subprocess.Popen(deaf, stdout=subprocess.PIPE, start_new_session=True) as leader:
+        assert leader.stdout
+        leader.stdout.readline()
+
+        with _guard(leader.pid):
+            """It ends before it has said that all is done."""
+
+        assert leader.wait(timeout=20) == -signal.SIGKILL

@@ -1,11 +1,10 @@
 """One experiment, run by DVC in a process of its own, and what is left where that ends early."""
 
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from trashnet.errors import PipelineError
@@ -13,6 +12,18 @@ from trashnet.study.git import git
 from trashnet.study.grid import Run
 
 SECONDS_TO_STOP = 30
+
+GUARD = """
+read -r done && exit
+# To DVC and its stage, as a terminal would: it ends the stage and removes its copy.
+kill -s INT -- "-$1"
+while [ "$2" -gt 0 ] && kill -s 0 -- "-$1"; do
+  sleep 1
+  set -- "$1" "$(($2 - 1))"
+done
+kill -s KILL -- "-$1"
+"""
+"""Ends the process group $1 after at most $2 seconds, unless it is told that all is done."""
 
 
 def run_experiment(run: Run, folder: Path) -> str | None:
@@ -29,23 +40,27 @@ def run_experiment(run: Run, folder: Path) -> str | None:
     branch = git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip()
     overrides = [part for override in run.overrides for part in ("-S", override)]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", run.name, *overrides]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as dvc:
+    with (
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as dvc,
+        _guard(dvc.pid) as guard,
+    ):
         try:
             output, _ = dvc.communicate()
+            guard.communicate(b"done\n")
         except KeyboardInterrupt:
             with _ignored(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                # To DVC and its stage, as a terminal would: it ends the stage and removes its copy.
-                _signal_group(dvc, signal.SIGINT)
-                with suppress(subprocess.TimeoutExpired):
-                    dvc.communicate(timeout=SECONDS_TO_STOP)
-                _signal_group(dvc, signal.SIGKILL)
+                if guard.stdin:
+                    guard.stdin.close()
+                # Before the guard is waited for, to which DVC lives until this knows that it ended.
+                dvc.communicate()
+                guard.wait()
             if git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip() != branch:
                 raise PipelineError(
                     f"DVC was stopped while it copied the workspace and left HEAD detached; run "
@@ -67,9 +82,19 @@ def _ignored(*numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _signal_group(leader: "subprocess.Popen[str]", number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(leader.pid, number)
+def _guard(leader: int) -> "subprocess.Popen[bytes]":
+    """Start what ends a process and its group once this process ends or closes its input.
+
+    A study that is killed cannot do so itself. The guard is in a session of
+    its own, because what kills the study may kill all of its group.
+    """
+    return subprocess.Popen(
+        ["sh", "-c", GUARD, "guard", str(leader), str(SECONDS_TO_STOP)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def reason_of(output: str, folder: Path) -> str:
