@@ -11,6 +11,7 @@ from trashnet.study.experiments import check_fetched, find_experiments, rarest_c
 from trashnet.study.grid import baseline_of, check_values, make_grid
 from trashnet.study.judgement import collect, judge
 from trashnet.study.report import write_report
+from trashnet.study.workspace import check_workspace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +60,7 @@ def study(
     arguments: Sequence[str], fixed: Sequence[str], name: str | None, address: str | None = None
 ) -> int:
     """Run what is missing of the grid, then report on all of it."""
+    check_workspace()
     runs = make_grid(arguments, fixed)
     check_values(runs)
     baseline = baseline_of(runs)

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trashnet.errors import PipelineError
-from trashnet.study.git import git
 from trashnet.study.grid import Run
+from trashnet.study.workspace import note_workspace, settle_workspace
 
 SECONDS_TO_STOP = 30
 
@@ -37,7 +36,7 @@ def run_experiment(run: Run, folder: Path) -> str | None:
         If it is stopped in the moment in which DVC makes the copy out of the
         workspace, and DVC leaves that changed.
     """
-    branch = git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    note_workspace(folder)
     overrides = [part for override in run.overrides for part in ("-S", override)]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", run.name, *overrides]
     with (
@@ -61,13 +60,9 @@ def run_experiment(run: Run, folder: Path) -> str | None:
                 # Before the guard is waited for, to which DVC lives until this knows that it ended.
                 dvc.communicate()
                 guard.wait()
-            if git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip() != branch:
-                raise PipelineError(
-                    f"DVC was stopped while it copied the workspace and left HEAD detached; run "
-                    f"`git checkout --force {branch}`, and `git stash pop` if `git stash list` "
-                    "names changes of yours."
-                ) from None
+            settle_workspace(folder, dvc.returncode)
             raise
+    settle_workspace(folder, dvc.returncode)
     return None if dvc.returncode == 0 else reason_of(output, folder)
 
 

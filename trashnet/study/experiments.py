@@ -81,8 +81,9 @@ def run_grid(
             if hash_workspace(folder) != workspace:
                 raise PipelineError(
                     "params.yaml, the code or corrections/ changed while the study ran; change "
-                    "them back (git checkout params.yaml) and run the same command to go on, or "
-                    "run it with the changes to start anew."
+                    "them back (git checkout params.yaml, and git stash pop if git stash list "
+                    "names changes of yours) and run the same command to go on, or run it with "
+                    "the changes to start anew."
                 )
             bar.set_postfix_str(run.name.rpartition("-")[0])
             note(run, (execute or run_experiment)(run, folder))
