@@ -148,6 +148,16 @@ def test_names_can_be_git_references(repository: Path) -> None:
         git(repository, "check-ref-format", f"refs/exps/aa/bb/{run.name}")
 
 
+def test_names_of_long_values_fit_into_a_file_name_and_differ(repository: Path) -> None:
+    long = "x" * 300
+    runs = make_grid([f"optimizer={long}a,{long}b"], [], repository)
+
+    first, second = (run.name for run in runs)
+
+    assert first != second
+    assert max(len(first), len(second)) < 200
+
+
 def test_names_hold_no_signatures(repository: Path) -> None:
     runs = make_grid(["optimizer=https://store/a?sig=secret,b", "seed=1,2"], [], repository)
 

@@ -24,6 +24,9 @@ CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/**/*")
 STAGES_OF = ("models", "export")
 """DVC makes a stage of each entry, and where it finds no list it fails without saying so."""
 
+READABLE = 150
+"""Letters of a run's name before its hash: file systems take 255 bytes."""
+
 Setting = dict[str, Any]
 """Values by parameter name, e.g. ``{"alpha": 0.5, "head.dropout": 0.2}``."""
 
@@ -132,10 +135,11 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
         whole = json.dumps([params, constants | point, code], sort_keys=True, default=str)
         digest = hashlib.sha256(whole.encode()).hexdigest()[:10]
         varied = "-".join(f"{key}-{public_address(str(value))}" for key, value in point.items())
+        # git takes no name with two points in a row, and its file is called like the run.
+        readable = re.sub(r"[^A-Za-z0-9._]+|\.{2,}", "-", f"{varied}-")[:READABLE]
         runs.append(
             Run(
-                # git takes no name with two points in a row.
-                name=re.sub(r"[^A-Za-z0-9._]+|\.{2,}", "-", f"{varied}-{digest}"),
+                name=f"{readable.removesuffix('-')}-{digest}",
                 setting={key: value for key, value in point.items() if key != SEED},
                 seed=point[SEED],
                 values=constants | point,
