@@ -11,7 +11,8 @@ from params_work import write_params
 from study_work import git
 
 from trashnet.errors import PipelineError
-from trashnet.study.grid import _hydra, baseline_of, check_values, make_grid, parse_values
+from trashnet.study.grid import baseline_of, check_values, make_grid
+from trashnet.study.values import hydra, parse_values
 
 words = st.sampled_from(["true", "null", "1.0", "1e3", "[a]", "a=b", "C:\\\\", '\\\\"'])
 
@@ -83,7 +84,7 @@ def test_lists_are_written_for_hydra(repository: Path) -> None:
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" ")) | words)
 def test_any_text_reaches_a_run_as_it_is(text: str) -> None:
-    override = OverridesParser.create().parse_override(f"optimizer={_hydra(text)}")
+    override = OverridesParser.create().parse_override(f"optimizer={hydra(text)}")
 
     assert override.value() == text
 

@@ -3,11 +3,9 @@
 import hashlib
 import itertools
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from trashnet.errors import PipelineError
 from trashnet.params import PARAMS_FILE, check_params, public_address
+from trashnet.study.values import hydra, parse_values, scalar
 
 SEED = "seed"
 CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/**/*")
@@ -57,30 +56,7 @@ class Run(NamedTuple):
     @property
     def overrides(self) -> list[str]:
         """What ``dvc exp run -S`` is given."""
-        return [f"{key}={_hydra(value)}" for key, value in self.values.items()]
-
-
-def parse_values(text: str) -> list[Any]:
-    """Read the values of one parameter.
-
-    Parameters
-    ----------
-    text : str
-        A comma list of YAML values (``0,0.2,adam,[128]``); ``1..5`` stands for
-        all integers from 1 to 5 and ``0..1..0.25`` for steps of 0.25.
-
-    Raises
-    ------
-    PipelineError
-        If it names no value, or one twice.
-    """
-    values: list[Any] = []
-    for part in re.split(r",(?![^\[]*\])", text):
-        # Two points stand in paths, too, and no path is a number.
-        values += _range(part) if ".." in part and "/" not in part else [_scalar(part)]
-    if any(value in values[:position] for position, value in enumerate(values)):
-        raise PipelineError(f"The list {text} names a value twice; name each once.")
-    return values
+        return [f"{key}={hydra(value)}" for key, value in self.values.items()]
 
 
 def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Path()) -> list[Run]:
@@ -109,7 +85,7 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
         if times > 1:
             raise PipelineError(f"{key} is given {times} times; give it once, as one list.")
     values = {key: parse_values(value) for key, value in given[: len(arguments)]}
-    constants = {key: _scalar(value) for key, value in given[len(arguments) :]}
+    constants = {key: scalar(value) for key, value in given[len(arguments) :]}
     for key in [*values, *constants]:
         if key.startswith("+") and key in constants:
             section = key.lstrip("+").rpartition(".")[0]
@@ -223,48 +199,6 @@ def hash_workspace(folder: Path = Path()) -> str:
 def describe(setting: Setting) -> str:
     """Name a setting in one line, e.g. ``alpha=0.5``; where nothing varies but the seed, at all."""
     return ", ".join(f"{key}={value}" for key, value in setting.items()) or "these settings"
-
-
-def _range(text: str) -> list[Any]:
-    try:
-        first, last, *steps = (Decimal(part) for part in text.split(".."))
-        (step,) = steps or [Decimal(1)]
-        steps_up = math.floor((last - first) / step)
-    except (ArithmeticError, ValueError):
-        raise PipelineError(f"{text} should be first..last or first..last..step.") from None
-    if steps_up < 0:
-        raise PipelineError(f"{text} holds no value; write the smaller number first.")
-    if steps_up == 0 and first != last:
-        raise PipelineError(f"{text} holds {first} alone; name a step, as in 0..0.8..0.2.")
-    return [_scalar(str(first + index * step)) for index in range(steps_up + 1)]
-
-
-def _scalar(text: str) -> Any:
-    if not text.strip():
-        raise PipelineError("A value between two commas is empty; write each one out.")
-    try:
-        value = YAML(typ="safe").load(text)
-    except YAMLError:
-        raise PipelineError(f"{text!r} is not a YAML value.") from None
-    items = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str | int | float | list | None) for item in items):
-        raise PipelineError(f"{text!r} should be a number, a text, true, false, null or a list.")
-    return value
-
-
-def _hydra(value: Any) -> str:
-    """Write a value as `dvc exp run -S` reads it.
-
-    In quotes, backslashes are themselves unless a quote follows ("Quoted
-    values" in Hydra's "Extended Override syntax").
-    """
-    if isinstance(value, str):
-        escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
-        escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
-        return f'"{escaped}"'
-    if isinstance(value, list):
-        return f"[{','.join(_hydra(item) for item in value)}]"
-    return json.dumps(value)
 
 
 def _keys(section: dict[str, Any]) -> str:
