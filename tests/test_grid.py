@@ -11,7 +11,7 @@ from params_work import write_params
 from study_work import git
 
 from trashnet.errors import PipelineError
-from trashnet.study.grid import baseline_of, check_values, make_grid
+from trashnet.study.grid import baseline_of, check_values, hash_workspace, make_grid
 from trashnet.study.values import hydra, parse_values
 
 words = st.sampled_from(["true", "null", "1.0", "1e3", "[a]", "a=b", "C:\\\\", '\\\\"'])
@@ -57,6 +57,13 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["models=A,B"], [], r"even of one: models=\[MobileNetV2\]"),
         (["alpha=1"], ["models=A"], r"even of one: models=\[MobileNetV2\]"),
         (["alpha=1"], ["+ensembles.Pair=[A,B]"], "no parameter ensembles"),
+        (["alpha=1"], ["+alpha.depth=2"], "alpha is no section of params.yaml"),
+        (["alpha=2024-13-45"], [], "is not a YAML value"),
+        (["alpha=0x_"], [], "is not a YAML value"),
+        (["alpha=!!bool x"], [], "is not a YAML value"),
+        (["alpha=!!int"], [], "is not a YAML value"),
+        ([f"alpha={'9' * 5000}"], [], r"9999\.\.\.' is not a YAML value"),
+        (["alpha=1"], ["optimizer=[[2024-01-01]]"], "a number, a text"),
         (["alpha=1"], ["+depth=2"], r"\+depth names no section"),
     ],
 )
@@ -144,6 +151,18 @@ def test_run_on_other_code_or_params_has_another_name(file: str, repository: Pat
     assert make_grid(["alpha=0.5"], [], repository)[0].name != before.name
 
 
+def test_a_dataset_whose_name_is_a_number_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    write_params({}, tmp_path)
+    params = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("  trashnet:", "  2024:"))
+
+    runs = make_grid(["seed=1..2"], [], tmp_path)
+
+    assert hash_workspace(tmp_path)
+    with pytest.raises(PipelineError, match=r"datasets\.2024 should be a valid string"):
+        check_values(runs, tmp_path)
+
+
 def test_names_can_be_git_references(repository: Path) -> None:
     for run in make_grid(["head.units=[],[128]", "optimizer=adam,a~b:c,/a/../b"], [], repository):
         git(repository, "check-ref-format", f"refs/exps/aa/bb/{run.name}")
@@ -183,6 +202,7 @@ def test_baseline_is_params_own_setting_or_the_first(repository: Path) -> None:
     [
         (b"", r"params\.yaml holds no parameters"),
         (b"name: caf\xe9\n", r"params\.yaml is not valid YAML"),
+        (b"alpha: 2024-13-45\n", r"params\.yaml is not valid YAML"),
         (b"alpha: [\n", r"params\.yaml is not valid YAML"),
         (b"alpha: 0.2\n", r"params\.yaml has no parameter seed; it has alpha"),
     ],

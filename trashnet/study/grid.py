@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from trashnet.errors import PipelineError
 from trashnet.params import PARAMS_FILE, check_params, public_address
-from trashnet.study.values import hydra, parse_values, scalar
+from trashnet.study.values import YAML_FAULTS, hydra, parse_values, scalar
 
 SEED = "seed"
 CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/**/*")
@@ -91,7 +90,10 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
             section = key.lstrip("+").rpartition(".")[0]
             if not section:
                 raise PipelineError(f"{key} names no section; a new key needs one: +section.key.")
-            look_up(params, section)
+            if not isinstance(look_up(params, section), dict):
+                raise PipelineError(
+                    f"{section} is no section of {PARAMS_FILE}, so it takes no key of its own."
+                )
             continue
         current = look_up(params, key)
         if isinstance(current, dict):
@@ -108,7 +110,7 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
     runs = []
     for combination in itertools.product(*values.values()):
         point = dict(zip(values, combination, strict=True))
-        whole = json.dumps([params, constants | point, code], sort_keys=True, default=str)
+        whole = _in_order([params, constants | point, code])
         digest = hashlib.sha256(whole.encode()).hexdigest()[:10]
         varied = "-".join(f"{key}-{public_address(str(value))}" for key, value in point.items())
         # git takes no name with two points in a row, and its file is called like the run.
@@ -163,7 +165,7 @@ def read_params(path: Path) -> dict[str, Any]:
         params = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing; run this from the repository's root.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except YAML_FAULTS as error:
         raise PipelineError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
     if not isinstance(params, dict):
         raise PipelineError(f"{path} holds no parameters; `git checkout {path.name}` brings them.")
@@ -192,13 +194,27 @@ def hash_code(folder: Path) -> str:
 
 def hash_workspace(folder: Path = Path()) -> str:
     """Hash what runs start from: params.yaml and the files that `CODE` names."""
-    params = json.dumps(read_params(folder / PARAMS_FILE), sort_keys=True, default=str)
+    params = _in_order(read_params(folder / PARAMS_FILE))
     return hashlib.sha256(f"{params} {hash_code(folder)}".encode()).hexdigest()
 
 
 def describe(setting: Setting) -> str:
     """Name a setting in one line, e.g. ``alpha=0.5``; where nothing varies but the seed, at all."""
     return ", ".join(f"{key}={value}" for key, value in setting.items()) or "these settings"
+
+
+def _in_order(content: object) -> str:
+    """Write parameters in an order that does not hang on that of the file."""
+    return json.dumps(_with_text_keys(content), sort_keys=True, default=str)
+
+
+def _with_text_keys(content: object) -> object:
+    # YAML takes a dataset called 2024 for a number, which no order puts beside texts.
+    if isinstance(content, dict):
+        return {str(key): _with_text_keys(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_with_text_keys(item) for item in content]
+    return content
 
 
 def _keys(section: dict[str, Any]) -> str:

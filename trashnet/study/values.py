@@ -11,6 +11,9 @@ from ruamel.yaml.error import YAMLError
 
 from trashnet.errors import PipelineError
 
+YAML_FAULTS = (YAMLError, ValueError, LookupError, TypeError, AttributeError)
+"""What ruamel.yaml raises of a text: not all that looks like a date or has a tag is one."""
+
 
 def parse_values(text: str) -> list[Any]:
     """Read the values of one parameter.
@@ -55,12 +58,23 @@ def scalar(text: str) -> Any:
         raise PipelineError("A value between two commas is empty; write each one out.")
     try:
         value = YAML(typ="safe").load(text)
-    except YAMLError:
-        raise PipelineError(f"{text!r} is not a YAML value.") from None
-    items = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str | int | float | list | None) for item in items):
-        raise PipelineError(f"{text!r} should be a number, a text, true, false, null or a list.")
+    except YAML_FAULTS:
+        raise PipelineError(f"{_short(text)} is not a YAML value.") from None
+    if not _is_plain(value):
+        raise PipelineError(
+            f"{_short(text)} should be a number, a text, true, false, null or a list."
+        )
     return value
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float | None)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 100 else f"{text[:100]}...")
 
 
 def hydra(value: Any) -> str:
