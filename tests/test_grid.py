@@ -64,6 +64,9 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["alpha=!!int"], [], "is not a YAML value"),
         ([f"alpha={'9' * 5000}"], [], r"9999\.\.\.' is not a YAML value"),
         (["alpha=1"], ["optimizer=[[2024-01-01]]"], "a number, a text"),
+        (["alpha=1"], ["+head.depth=2", "++head.depth=3"], "head.depth is given 2 times"),
+        (["head.dropout=0,0.1"], ["++head.dropout=0.2"], "head.dropout is given 2 times"),
+        (["alpha=1"], ["+head.dropout=0.3"], r"head\.dropout already; write \+\+head\.dropout"),
         (["alpha=1"], ["+depth=2"], r"\+depth names no section"),
     ],
 )

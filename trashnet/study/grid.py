@@ -80,20 +80,14 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
     """
     params = read_params(folder / PARAMS_FILE)
     given = [split_assignment(argument) for argument in [*arguments, *fixed]]
-    for key, times in Counter(key for key, _ in given).items():
+    for key, times in Counter(key.lstrip("+") for key, _ in given).items():
         if times > 1:
             raise PipelineError(f"{key} is given {times} times; give it once, as one list.")
     values = {key: parse_values(value) for key, value in given[: len(arguments)]}
     constants = {key: scalar(value) for key, value in given[len(arguments) :]}
     for key in [*values, *constants]:
         if key.startswith("+") and key in constants:
-            section = key.lstrip("+").rpartition(".")[0]
-            if not section:
-                raise PipelineError(f"{key} names no section; a new key needs one: +section.key.")
-            if not isinstance(look_up(params, section), dict):
-                raise PipelineError(
-                    f"{section} is no section of {PARAMS_FILE}, so it takes no key of its own."
-                )
+            _check_new_key(params, key)
             continue
         current = look_up(params, key)
         if isinstance(current, dict):
@@ -124,6 +118,21 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
             )
         )
     return runs
+
+
+def _check_new_key(params: dict[str, Any], key: str) -> None:
+    section, _, name = key.lstrip("+").rpartition(".")
+    if not section:
+        raise PipelineError(f"{key} names no section; a new key needs one: +section.key.")
+    entries = look_up(params, section)
+    if not isinstance(entries, dict):
+        raise PipelineError(
+            f"{section} is no section of {PARAMS_FILE}, so it takes no key of its own."
+        )
+    if name in entries and not key.startswith("++"):
+        raise PipelineError(
+            f"{PARAMS_FILE} has {section}.{name} already; write ++{section}.{name}."
+        )
 
 
 def check_values(runs: Sequence[Run], folder: Path = Path()) -> None:
