@@ -27,6 +27,7 @@ words = st.sampled_from(["true", "null", "1.0", "1e3", "[a]", "a=b", "C:\\\\", '
         ("adam,adamw", ["adam", "adamw"]),
         ("[],[128],[256,128]", [[], [128], [256, 128]]),
         ("true", [True]),
+        ('a#1,"b #2"', ["a#1", "b #2"]),
         ("../one,/two/../three", ["../one", "/two/../three"]),
     ],
 )
@@ -67,6 +68,8 @@ def test_values_are_lists_or_ranges(text: str, values: list[Any]) -> None:
         (["alpha=1"], ["+head.depth=2", "++head.depth=3"], "head.depth is given 2 times"),
         (["head.dropout=0,0.1"], ["++head.dropout=0.2"], "head.dropout is given 2 times"),
         (["alpha=1"], ["+head.dropout=0.3"], r"head\.dropout already; write \+\+head\.dropout"),
+        (["alpha=1"], ["optimizer=adam #2"], "takes the rest for a comment"),
+        (["optimizer=adam,${alpha}"], [], "for the name of another value"),
         (["alpha=1"], ["+depth=2"], r"\+depth names no section"),
     ],
 )

@@ -64,6 +64,15 @@ def scalar(text: str) -> Any:
         raise PipelineError(
             f"{_short(text)} should be a number, a text, true, false, null or a list."
         )
+    if str(value).count("#") < text.count("#"):
+        raise PipelineError(
+            f"{_short(text)} holds a # behind a space, where YAML takes the rest for a comment; "
+            "put double quotes around the value, inside of those that the shell takes away."
+        )
+    if "${" in text:
+        raise PipelineError(
+            f"{_short(text)} holds ${{, which DVC takes for the name of another value."
+        )
     return value
 
 
