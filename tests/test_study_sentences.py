@@ -30,3 +30,9 @@ def test_what_would_be_shown_is_not_that_of_a_setting_with_too_few_seeds() -> No
     alone, _ = tell_findings({"alpha=1": finding()}, "accuracy", "alpha=0", comparisons=2)
 
     assert summary == alone
+
+
+def test_seeds_that_failed_are_to_be_mended_and_not_to_be_added() -> None:
+    summary, _ = tell_findings({"alpha=1": finding(seeds=2)}, "accuracy", "alpha=0", comparisons=1)
+
+    assert summary.endswith("add some, as in seed=1..5, or mend the runs that failed.")

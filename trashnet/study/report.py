@@ -156,7 +156,8 @@ def _summarize(findings: dict[str, Finding], measure: str, base: str, comparison
     if not differences:
         return (
             f"No difference in {measure} can be shown with fewer than {LEAST_SEEDS} seeds, which "
-            "compare trainings and not settings; add seed=1..5."
+            "compare trainings and not settings; add some, as in seed=1..5, or mend the runs that "
+            "failed."
         )
     visible = max(smallest_visible(difference, comparisons) for difference in differences)
     if photos_needed(comparisons) > differences[0].photos:
