@@ -32,7 +32,9 @@ def test_a_hard_seed_that_failed_in_one_setting_does_not_recommend_it() -> None:
     ("runs", "reason"),
     [
         ([("base", 1, 0.8), ("other", 2, 0.9)], "no seed has finished with both base and another"),
-        ([("other", 1, 0.8)], "no run of base with this model has finished"),
+        ([("other", 1, 0.8), ("third", 1, 0.8)], "no run of base trained this model"),
+        ([("other", 1, 0.8)], "only those of other trained this model"),
+        ([("base", 1, 0.8)], "only those of base trained this model"),
     ],
 )
 def test_what_cannot_be_recommended_says_why(

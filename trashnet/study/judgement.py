@@ -157,8 +157,11 @@ def recommend(of_model: pd.DataFrame, base: str) -> str | None:
 
 def why_nothing(of_model: pd.DataFrame, base: str) -> str:
     """Say why validation cannot choose among a model's settings; empty where it can."""
-    if base not in set(of_model["setting"]):
-        return f"no run of {base} with this model has finished."
+    settings = list(dict.fromkeys(of_model["setting"]))
+    if len(settings) == 1:
+        return f"of the runs that finished, only those of {settings[0]} trained this model."
+    if base not in settings:
+        return f"no run of {base} trained this model."
     if of_model["val_photos"].nunique() > 1:
         return (
             "the settings were validated on different photos or labels, so their validation "
