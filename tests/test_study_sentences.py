@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from trashnet.study.report import tell_findings
 from trashnet.study.verdict import Difference, Finding
 
@@ -30,6 +32,16 @@ def test_what_would_be_shown_is_not_that_of_a_setting_with_too_few_seeds() -> No
     alone, _ = tell_findings({"alpha=1": finding()}, "accuracy", "alpha=0", comparisons=2)
 
     assert summary == alone
+
+
+@pytest.mark.parametrize(
+    ("p", "written"),
+    [(0.0496, "0.0496"), (0.049996, "0.049996"), (0.0504, "0.05"), (0.0123, "0.012")],
+)
+def test_p_below_the_level_is_not_written_like_p_above(p: float, written: str) -> None:
+    _, said = tell_findings({"alpha=1": finding(p)}, "accuracy", "alpha=0", comparisons=1)
+
+    assert f"p = {written} after" in said
 
 
 def test_seeds_that_failed_are_to_be_mended_and_not_to_be_added() -> None:

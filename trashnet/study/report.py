@@ -13,7 +13,7 @@ from trashnet.study.grid import Run, Setting, describe
 from trashnet.study.judgement import Verdict, shared_seeds, why_nothing
 from trashnet.study.pages import Block, as_html, as_markdown
 from trashnet.study.picture import draw
-from trashnet.study.verdict import LEAST_SEEDS, Finding, photos_needed, smallest_visible
+from trashnet.study.verdict import LEAST_SEEDS, LEVEL, Finding, photos_needed, smallest_visible
 
 
 def write_report(
@@ -183,9 +183,15 @@ def _tell(measure: str, setting: str, found: Finding) -> str:
         f"{100 * share:+.1f}" for share in (difference.mean, difference.low, difference.high)
     )
     return (
-        f"{setting}: {measure} {mean} points [{low}, {high}], p = {found.p_holm:.2g} after Holm's "
+        f"{setting}: {measure} {mean} points [{low}, {high}], p = {_p(found.p_holm)} after Holm's "
         f"correction: {'hardly chance' if found.is_shown else 'may be chance'}."
     )
+
+
+def _p(value: float) -> str:
+    """Write a p value with two digits, or so many that it stays on its side of the level."""
+    texts = (f"{value:.{digits}g}" for digits in range(2, 18))
+    return next(text for text in texts if (float(text) < LEVEL) == (value < LEVEL))
 
 
 def tell_recommendation(verdict: Verdict, results: pd.DataFrame, base: str) -> str:
