@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from trashnet.errors import PipelineError
 from trashnet.study.experiments import check_fetched, find_experiments, rarest_class, run_grid
-from trashnet.study.grid import baseline_of, check_values, make_grid
+from trashnet.study.grid import Run, baseline_of, check_values, make_grid
 from trashnet.study.judgement import collect, judge
 from trashnet.study.report import write_report
 from trashnet.study.workspace import check_workspace
@@ -63,6 +65,8 @@ def study(
     check_workspace()
     runs = make_grid(arguments, fixed)
     check_values(runs)
+    target = Path("reports", name or "-".join(["study", *runs[0].setting]))
+    check_target(target, runs)
     baseline = baseline_of(runs)
     check_fetched(runs)
     failed = run_grid(runs, address=address)
@@ -71,12 +75,32 @@ def study(
     results = collect(runs, commits)
     if results.empty:
         raise PipelineError("no run finished, so there is nothing to report.")
-    target = Path("reports", name or "-".join(["study", *runs[0].setting]))
     rarest = rarest_class(results, baseline)
     verdicts = judge(results, baseline, rarest)
     write_report(target, runs, results, verdicts, baseline, failed, rarest)
     print(f"study: {len(runs) - len(failed)} of {len(runs)} runs; {target / 'index.html'}")
     return 1 if failed else 0
+
+
+def check_target(target: Path, runs: Sequence[Run]) -> None:
+    """Raise where the report could not be written, or would take the place of another study's.
+
+    A study that grows has all runs of its earlier report.
+    """
+    reports = Path("reports").resolve()
+    if reports not in target.resolve().parents:
+        raise PipelineError(f"{target} is not below reports/; give --name the name of a folder.")
+    if files := [path for path in (target, *target.parents) if path.is_file()]:
+        raise PipelineError(f"{files[0]} is a file and no folder; give the report another --name.")
+    try:
+        reported = set(pd.read_csv(target / "results.csv")["experiment"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return
+    if reported - {run.name for run in runs}:
+        raise PipelineError(
+            f"{target} holds the report of a study with other values, parameters or code; give "
+            f"this one another --name, or `rm -r {target}`."
+        )
 
 
 if __name__ == "__main__":
