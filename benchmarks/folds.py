@@ -68,7 +68,7 @@ def read_folds(setting: str) -> pd.DataFrame:
     ]
     if not folds:
         raise PipelineError(
-            f"No experiment here is called {setting}-1; `dvc exp show` lists their names."
+            f"No experiment here is called {setting}-1; `dvc exp show -A` lists their names."
         )
     return pd.concat(folds, ignore_index=True)
 
@@ -153,7 +153,8 @@ def table(pairs: dict[Pair, pd.DataFrame]) -> list[str]:
 
 def _spread(of_pair: pd.DataFrame, column: str) -> str:
     accuracies = of_pair.groupby("fold")[column].mean()
-    return f"{accuracies.mean():.3f} ± {accuracies.std():.3f}"
+    spread = f" ± {accuracies.std():.3f}" if len(accuracies) > 1 else ""
+    return f"{accuracies.mean():.3f}{spread}"
 
 
 if __name__ == "__main__":

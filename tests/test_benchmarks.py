@@ -312,6 +312,14 @@ def test_folds_tell_accuracy_and_photos_gained_and_lost() -> None:
     assert lines[3].endswith("| 1, 1 |")
 
 
+def test_one_fold_has_no_spread() -> None:
+    one = folds_of(MobileNet=[True, False, True, False]).assign(fold="it-1")
+
+    lines = table(pair_photos("adam", one, one))
+
+    assert lines[2] == "| MobileNet | the baseline | 0.500 | | | |"
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
