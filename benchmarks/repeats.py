@@ -6,17 +6,17 @@ In the folder where they were run, e.g. as cv-1 to cv-5:
 """
 
 import argparse
-import sys
-from collections.abc import Mapping, Sequence
+import json
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pandas as pd
-from dvc.api import exp_show
 
 from benchmarks import run_benchmark
+from trashnet.errors import PipelineError
+from trashnet.study.experiments import find_experiments, read_file
 
-REPORTED = r"models\.(?P<model>[^.]+)\.(?P<score>best_val_accuracy|test_accuracy)"
-"""What `compare` writes into reports/comparison.json."""
+COMPARISON = "reports/comparison.json"
 
 TITLES = {"best_val_accuracy": "Validation accuracy", "test_accuracy": "Test accuracy"}
 
@@ -28,9 +28,7 @@ def main() -> None:
     )
     parser.add_argument("names", help="the experiments' names, * for any characters")
     names = parser.parse_args().names
-    accuracies = accuracies_of(exp_show(), names)
-    if accuracies.empty:
-        sys.exit(f"No experiment here is called {names}; `dvc exp show` lists their names.")
+    accuracies = read_accuracies(names)
     titles = [f"{title}, mean ± sd (each)" for title in TITLES.values()]
     print(f"| Model | Runs | {' | '.join(titles)} |\n|---|---|---|---|")
     for model, of_model in accuracies.groupby("model"):
@@ -38,32 +36,38 @@ def main() -> None:
         print(f"| {model} | {len(of_model)} | {' | '.join(texts)} |")
 
 
-def accuracies_of(experiments: Sequence[Mapping[str, object]], names: str) -> pd.DataFrame:
-    """Gather what the experiments of these names say of each model.
+def read_accuracies(names: str, folder: Path = Path()) -> pd.DataFrame:
+    """Read what the experiments of these names, on whatever commit, say of each model.
 
     Parameters
     ----------
-    experiments : sequence of mappings
-        As `dvc.api.exp_show` returns them: one key a metric, "None" where an
-        experiment lacks it.
     names : str
         Pattern of `fnmatch`.
+    folder : Path
+        The repository's root.
 
     Returns
     -------
     DataFrame
         Columns model, best_val_accuracy and test_accuracy, in [0, 1]; a row a
         model and experiment, in the order of the experiments' names.
+
+    Raises
+    ------
+    PipelineError
+        If there is no such experiment.
     """
-    # The workspace and the branch have no name.
-    named = [row for row in experiments if row["Experiment"] is not None]
-    chosen = [row for row in named if fnmatchcase(str(row["Experiment"]), names)]
-    if not chosen:
-        return pd.DataFrame()
-    values = pd.DataFrame(sorted(chosen, key=lambda row: str(row["Experiment"])))
-    scores = values.filter(regex=f"^{REPORTED}$").apply(pd.to_numeric, errors="coerce")
-    scores.columns = pd.MultiIndex.from_frame(scores.columns.str.extract(REPORTED))
-    return scores.stack("model", future_stack=True).dropna().reset_index("model")
+    rows = [
+        {"model": model, **{score: scores[score] for score in TITLES}}
+        for name, commit in sorted(find_experiments(folder).items())
+        if fnmatchcase(name, names)
+        for model, scores in json.loads(read_file(commit, COMPARISON, folder))["models"].items()
+    ]
+    if not rows:
+        raise PipelineError(
+            f"No experiment here is called {names}; `dvc exp show -A` lists their names."
+        )
+    return pd.DataFrame(rows)
 
 
 def text(accuracies: "pd.Series[float]") -> str:

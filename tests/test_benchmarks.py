@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from study_work import commit_files, git
 
 from benchmarks import run_benchmark
 from benchmarks.arithmetic import bytes_of, operations_of
@@ -19,7 +20,7 @@ from benchmarks.cluster_scaling import Measured, simulate
 from benchmarks.folds import pair_photos, table
 from benchmarks.mistakes import draw, row, twins_of_training
 from benchmarks.photo_speed import planted_hashes
-from benchmarks.repeats import accuracies_of, text
+from benchmarks.repeats import read_accuracies, text
 from benchmarks.resolution import score
 from benchmarks.runtimes import difference
 from benchmarks.stage_times import COLUMNS, HOOK, Run
@@ -188,53 +189,49 @@ def test_simulated_cluster_waits_for_its_cores_or_for_its_link(
     assert simulate(SHARD, 20, cores, link, boot_seconds=100) == pytest.approx(seconds)
 
 
-def experiment(name: str | None, **accuracies: object) -> dict[str, object]:
-    """Return a row of `dvc.api.exp_show` from each model's test accuracy."""
-    scores = {
+def experiment(repository: Path, name: str, **accuracies: float) -> None:
+    """Leave an experiment with each model's test accuracy, on a commit of its own."""
+    models = {
         model: {"test_accuracy": test, "best_val_accuracy": 0.5, "test_loss": 0.1}
         for model, test in accuracies.items()
     }
-    metrics = {
-        f"models.{model}.{score}": value
-        for model, of_model in scores.items()
-        for score, value in of_model.items()
-    }
-    return {"Experiment": name, "seed": 1} | metrics
+    commit = commit_files(repository, {"reports/comparison.json": json.dumps({"models": models})})
+    git(repository, "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/{name}", commit)
 
 
-def test_repeats_gather_the_experiments_named_in_the_order_of_their_names() -> None:
-    rows = [
-        experiment(None, MobileNet=0.1),
-        experiment("cv-2", MobileNet=0.8),
-        experiment("cv-1", MobileNet=0.9),
-        experiment("base", MobileNet=0.2),
-    ]
+def test_repeats_gather_the_experiments_named_in_the_order_of_their_names(
+    repository: Path,
+) -> None:
+    for name, accuracy in (("cv-2", 0.8), ("cv-1", 0.9), ("base", 0.2)):
+        experiment(repository, name, MobileNet=accuracy)
 
-    accuracies = accuracies_of(rows, "cv-*")
+    accuracies = read_accuracies("cv-*", repository)
 
     assert accuracies["test_accuracy"].tolist() == [0.9, 0.8]
     assert accuracies["best_val_accuracy"].tolist() == [0.5, 0.5]
 
 
-def test_repeats_of_any_name_do_not_count_the_workspace() -> None:
-    rows = [experiment(None, MobileNet=0.1), experiment("cv-1", MobileNet=0.9)]
+def test_repeats_are_found_after_the_next_commit(repository: Path) -> None:
+    experiment(repository, "cv-1", MobileNet=0.9)
+    commit_files(repository, {"reports/comparison.json": "{}"})
 
-    assert accuracies_of(rows, "*")["test_accuracy"].tolist() == [0.9]
+    assert read_accuracies("*", repository)["test_accuracy"].tolist() == [0.9]
 
 
-def test_repeats_leave_out_models_that_an_experiment_did_not_train() -> None:
-    rows = [
-        experiment("seed-1", MobileNet=0.9, Pair=0.95),
-        experiment("seed-2", MobileNet=0.8, Pair="None"),
-    ]
+def test_repeats_leave_out_models_that_an_experiment_did_not_train(repository: Path) -> None:
+    experiment(repository, "seed-1", MobileNet=0.9, Pair=0.95)
+    experiment(repository, "seed-2", MobileNet=0.8)
 
-    accuracies = accuracies_of(rows, "seed-*")
+    accuracies = read_accuracies("seed-*", repository)
 
     assert accuracies["model"].value_counts().to_dict() == {"MobileNet": 2, "Pair": 1}
 
 
-def test_repeats_find_nothing_under_another_name() -> None:
-    assert accuracies_of([experiment("base", MobileNet=0.9)], "cv-*").empty
+def test_repeats_of_a_name_that_no_experiment_has_are_refused(repository: Path) -> None:
+    experiment(repository, "base", MobileNet=0.9)
+
+    with pytest.raises(PipelineError, match=r"`dvc exp show -A` lists"):
+        read_accuracies("cv-*", repository)
 
 
 def test_spread_over_repeats_is_that_of_a_sample() -> None:
