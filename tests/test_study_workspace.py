@@ -7,7 +7,7 @@ from study_work import PARAMS, git
 
 from trashnet.errors import PipelineError
 from trashnet.study import __main__ as study_command
-from trashnet.study.workspace import check_workspace, note_workspace, settle_workspace
+from trashnet.study.workspace import NOTE, check_workspace, note_workspace, settle_workspace
 
 
 def change(repository: Path) -> None:
@@ -74,3 +74,9 @@ def test_dvc_killed_in_the_middle_of_its_copy_stops_the_study(repository: Path) 
 
     with pytest.raises(PipelineError, match="left HEAD detached"):
         settle_workspace(repository, status=-9)
+
+
+def test_a_note_that_is_gone_when_dvc_ends_is_no_fault(repository: Path) -> None:
+    settle_workspace(repository, status=0)
+
+    assert not (repository / NOTE).exists()

@@ -52,7 +52,6 @@ def run_experiment(run: Run, folder: Path) -> str | None:
     ):
         try:
             output, _ = dvc.communicate()
-            guard.communicate(b"done\n")
         except KeyboardInterrupt:
             with _ignored(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if guard.stdin:
@@ -62,6 +61,7 @@ def run_experiment(run: Run, folder: Path) -> str | None:
                 guard.wait()
             settle_workspace(folder, dvc.returncode)
             raise
+        guard.communicate(b"done\n")
     settle_workspace(folder, dvc.returncode)
     return None if dvc.returncode == 0 else reason_of(output, folder)
 

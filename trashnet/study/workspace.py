@@ -36,7 +36,9 @@ def settle_workspace(folder: Path, status: int) -> None:
     PipelineError
         If DVC left HEAD detached.
     """
-    noted = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    noted = _noted(folder)
+    if not noted:
+        return
     _check_head(folder, noted["head"])
     if status >= 0 or hash_workspace(folder) == noted["workspace"]:
         (folder / NOTE).unlink()
@@ -44,9 +46,8 @@ def settle_workspace(folder: Path, status: int) -> None:
 
 def check_workspace(folder: Path = Path()) -> None:
     """Raise where DVC was killed, its study too, and the workspace is not as it was before."""
-    try:
-        noted = json.loads((folder / NOTE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    noted = _noted(folder)
+    if not noted:
         return
     _check_head(folder, noted["head"])
     if hash_workspace(folder) != noted["workspace"]:
@@ -57,6 +58,12 @@ def check_workspace(folder: Path = Path()) -> None:
             f"`rm {NOTE}`."
         )
     (folder / NOTE).unlink()
+
+
+def _noted(folder: Path) -> dict[str, str]:
+    note = folder / NOTE
+    noted: dict[str, str] = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+    return noted
 
 
 def _check_head(folder: Path, head: str) -> None:
