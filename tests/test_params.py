@@ -189,6 +189,8 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         (b"alpha: [", "not valid YAML"),
         (b"alpha: 0.1\nalpha: 0.2\n", "duplicate key"),
         (b"alpha: \xff", "not valid YAML"),
+        (b"alpha: 2024-13-45", "not valid YAML"),
+        (b"alpha: !!int", "not valid YAML"),
         (b"alpha: !!python/object/apply:os.getcwd []", "not valid YAML"),
     ],
 )

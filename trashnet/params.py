@@ -22,6 +22,9 @@ from trashnet.errors import PipelineError
 
 PARAMS_FILE = Path("params.yaml")
 
+YAML_FAULTS = (YAMLError, ValueError, LookupError, TypeError, AttributeError)
+"""What ruamel.yaml raises of a text: not all that looks like a date or has a tag is one."""
+
 
 def _known_backbone(name: str) -> str:
     if name not in BACKBONES:
@@ -266,7 +269,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing; run this from the repository's root.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except YAML_FAULTS as error:
         raise PipelineError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
     return check_params(raw, str(path))
 

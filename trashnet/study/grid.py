@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 from trashnet.errors import PipelineError
-from trashnet.params import PARAMS_FILE, check_params, public_address
-from trashnet.study.values import YAML_FAULTS, hydra, parse_values, scalar
+from trashnet.params import PARAMS_FILE, YAML_FAULTS, check_params, public_address
+from trashnet.study.values import hydra, parse_values, scalar
 
 SEED = "seed"
 CODE = ("dvc.yaml", "stages/*.py", "trashnet/*.py", "corrections/**/*")

@@ -7,12 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from trashnet.errors import PipelineError
-
-YAML_FAULTS = (YAMLError, ValueError, LookupError, TypeError, AttributeError)
-"""What ruamel.yaml raises of a text: not all that looks like a date or has a tag is one."""
+from trashnet.params import YAML_FAULTS
 
 
 def parse_values(text: str) -> list[Any]:
