@@ -21,6 +21,7 @@ MAX_PIXELS = 70_000_000
 MAX_FILE_BYTES = 600_000_000
 """Largest file that is read: so much has an uncompressed PNG of `MAX_PIXELS` at 16 bits a channel,
 while a file of any size may begin like a JPEG."""
+CHUNK_BYTES = 2**20
 ROWS_AT_ONCE = 256
 """Of a transparent photo: whole layers of 70 million pixels would take more than a gigabyte."""
 MAX_SCANS = 200
@@ -103,11 +104,7 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
                 f"{name} is neither a JPEG nor a PNG image; convert it to one of them or leave it "
                 "out."
             )
-        content = start + file.read(MAX_FILE_BYTES)
-    if len(content) > MAX_FILE_BYTES:
-        raise UnreadableImageError(
-            f"{name} has more than {MAX_FILE_BYTES // 10**6} MB; save it anew or leave it out."
-        )
+        content = start + _read_rest(file, name)
     if len(_SCAN.findall(content)) > MAX_SCANS:
         raise UnreadableImageError(
             f"{name} is a JPEG of more than {MAX_SCANS} scans; save it anew or leave it out."
@@ -210,6 +207,18 @@ def map_ahead(
                 yield list(in_work.popleft())
         if in_work:
             yield list(in_work.popleft())
+
+
+def _read_rest(file: BinaryIO, name: str) -> bytes:
+    # In chunks: a single read takes room for all that it may return, and a pipe tells no size.
+    chunks: list[bytes] = []
+    while chunk := file.read(CHUNK_BYTES):
+        chunks.append(chunk)
+        if len(chunks) * CHUNK_BYTES > MAX_FILE_BYTES:
+            raise UnreadableImageError(
+                f"{name} has more than {MAX_FILE_BYTES // 10**6} MB; save it anew or leave it out."
+            )
+    return b"".join(chunks)
 
 
 def _upright(image: Image.Image) -> Image.Image:
