@@ -1,4 +1,4 @@
-"""The order of the tests, and the features, the bucket and the cluster that several of them use."""
+"""The order of the tests, and what several files of them use: photos, features, a bucket, nodes."""
 
 import json
 import re
@@ -15,11 +15,13 @@ import pytest
 from cluster_nodes import Nodes
 from gcp_storage_emulator import server
 from hypothesis import settings
+from params_work import write_params_of_mine
+from prepare_work import PutFile, jpeg
 from split_work import WriteLists
 from study_work import make_repository
 
 from trashnet import storage
-from trashnet.dataset import SPLIT_NAMES
+from trashnet.dataset import RAW, SPLIT_NAMES
 
 # An example may take as long as a busy machine makes it.
 settings.register_profile("any machine", deadline=None)
@@ -118,6 +120,26 @@ def write_lists(tmp_path: Path) -> WriteLists:
         return f"{folder}/"
 
     return write_lists
+
+
+@pytest.fixture
+def put_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PutFile:
+    """Run in a folder of its own, and return how to put a file into its data/raw."""
+    monkeypatch.chdir(tmp_path)
+    write_params_of_mine(tmp_path)
+
+    def put_file(path: str, content: bytes) -> None:
+        (RAW / path).parent.mkdir(parents=True, exist_ok=True)
+        (RAW / path).write_bytes(content)
+
+    return put_file
+
+
+@pytest.fixture
+def dataset(put_file: PutFile) -> None:
+    """Put two photos into each of two classes."""
+    for number, path in enumerate(["glass/1.jpg", "glass/2.jpg", "paper/1.jpg", "paper/2.jpg"]):
+        put_file(path, jpeg(number))
 
 
 @pytest.fixture

@@ -1,19 +1,18 @@
 """The prepare stage: a verdict on every file, and the usable photos beside it."""
 
 import tracemalloc
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from unittest.mock import Mock
 from zipfile import ZipFile
 
 import imagehash
-import numpy as np
 import pandas as pd
 import pytest
 from params_work import write_params, write_params_of_mine
 from PIL import Image
+from prepare_work import PutFile, images, jpeg, manifest
 
 from stages import prepare
 from trashnet.dataset import IMAGES, MANIFEST, RAW, read_manifest
@@ -25,61 +24,6 @@ TRASHNET = REPOSITORY.parent / "shared/trashnet/dataset-resized.zip"
 
 SIZE_OF_FILM = 200_000_000
 """Bytes of a file that lies among the photos and is none."""
-
-CORRECTIONS = "corrections/mine.csv"
-
-PutFile = Callable[[str, bytes], None]
-Correct = Callable[[str], None]
-
-
-def jpeg(number: int, quality: int = 95) -> bytes:
-    """Draw a photo: another number is another picture, another quality a near-duplicate."""
-    noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    file = BytesIO()
-    Image.fromarray(noise).resize((64, 48)).save(file, "JPEG", quality=quality)
-    return file.getvalue()
-
-
-@pytest.fixture
-def put_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PutFile:
-    """Run in a folder of its own, and return how to put a file into its data/raw."""
-    monkeypatch.chdir(tmp_path)
-    write_params_of_mine(tmp_path)
-
-    def put_file(path: str, content: bytes) -> None:
-        (RAW / path).parent.mkdir(parents=True, exist_ok=True)
-        (RAW / path).write_bytes(content)
-
-    return put_file
-
-
-@pytest.fixture
-def dataset(put_file: PutFile) -> None:
-    """Put two photos into each of two classes."""
-    for number, path in enumerate(["glass/1.jpg", "glass/2.jpg", "paper/1.jpg", "paper/2.jpg"]):
-        put_file(path, jpeg(number))
-
-
-@pytest.fixture
-def correct(tmp_path: Path, dataset: None) -> Correct:
-    """Return how to write corrections for the dataset and point params.yaml at them."""
-
-    def correct(table: str) -> None:
-        Path("corrections").mkdir(exist_ok=True)
-        Path(CORRECTIONS).write_text(table, encoding="utf-8")
-        write_params_of_mine(tmp_path, corrections=CORRECTIONS)
-
-    return correct
-
-
-def manifest() -> pd.DataFrame:
-    """Run the stage and return the manifest it wrote, by path."""
-    prepare.main()
-    return read_manifest().set_index("path")
-
-
-def images() -> list[str]:
-    return sorted(p.relative_to(IMAGES).as_posix() for p in IMAGES.rglob("*") if p.is_file())
 
 
 @pytest.mark.usefixtures("dataset")
@@ -211,6 +155,16 @@ def test_bits_say_how_near_a_near_duplicate_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("dataset")
+def test_what_is_left_out_is_in_no_group_and_names_none(put_file: PutFile) -> None:
+    put_file("glass/0.jpg", jpeg(2))  # the bytes of paper/1.jpg
+    put_file("paper/near.jpg", jpeg(2, quality=60))
+
+    groups = manifest().loc[["glass/0.jpg", "paper/1.jpg", "paper/near.jpg"], "group"]
+
+    assert groups.tolist() == ["", "", "paper/near.jpg"]
+
+
+@pytest.mark.usefixtures("dataset")
 def test_litter_of_other_systems_is_no_file_of_the_dataset(put_file: PutFile) -> None:
     for path in ["glass/.DS_Store", "__MACOSX/glass/1.jpg", ".git/1.jpg", "README.txt"]:
         put_file(path, b"litter")
@@ -237,6 +191,18 @@ def test_second_run_writes_the_same_bytes() -> None:
 
 
 @pytest.mark.usefixtures("dataset")
+def test_what_a_killed_run_read_of_a_changed_file_is_not_used(
+    put_file: PutFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("stages.prepare.json.loads", Mock(side_effect=KeyboardInterrupt))
+        prepare.main()
+    put_file("glass/1.jpg", b"note")
+
+    assert manifest().loc["glass/1.jpg", "status"] == "not an image"
+
+
+@pytest.mark.usefixtures("dataset")
 def test_log_line_counts_every_status(
     put_file: PutFile, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,95 +215,6 @@ def test_log_line_counts_every_status(
     assert capsys.readouterr().out.endswith(
         ": 7 files: 5 ok in 4 groups, 1 duplicate, 1 not an image; no usable photo of metal\n"
     )
-
-
-def test_correction_changes_the_label_and_not_the_place(correct: Correct) -> None:
-    correct("file,class\nglass/2.jpg,paper\n")
-
-    table = manifest()
-
-    assert table["label"].tolist() == ["glass", "paper", "paper", "paper"]
-    assert "glass/2.jpg" in images()
-
-
-def test_correction_leaves_a_file_out(correct: Correct) -> None:
-    correct("file,class\nglass/2.jpg,exclude\n")
-
-    row = manifest().loc["glass/2.jpg"]
-
-    assert (row["status"], row["reason"]) == ("excluded", "Excluded by corrections/mine.csv.")
-    assert "glass/2.jpg" not in images()
-
-
-def test_correction_settles_a_label_conflict(correct: Correct, put_file: PutFile) -> None:
-    put_file("paper/copy.jpg", jpeg(0))
-    correct("file,class\npaper/copy.jpg,exclude\n")
-
-    assert manifest().loc["glass/1.jpg", "status"] == "ok"
-
-
-def test_correction_makes_a_conflict_a_duplicate(correct: Correct, put_file: PutFile) -> None:
-    put_file("paper/copy.jpg", jpeg(0))
-    correct("file,class\npaper/copy.jpg,glass\n")
-
-    table = manifest()
-
-    assert table.loc[["glass/1.jpg", "paper/copy.jpg"], "status"].tolist() == ["ok", "duplicate"]
-
-
-def test_corrections_may_come_from_a_spreadsheet_with_notes(correct: Correct) -> None:
-    correct("\ufefffile,class,note\nglass/2.jpg,paper,see the label on it\n")
-
-    assert manifest().loc["glass/2.jpg", "label"] == "paper"
-
-
-def test_corrections_may_take_letters_apart(correct: Correct, put_file: PutFile) -> None:
-    put_file("glass/grün.jpg", jpeg(9))
-    correct(f"file,class\n{unicodedata.normalize('NFD', 'glass/grün.jpg')},paper\n")
-
-    assert manifest().loc["glass/grün.jpg", "label"] == "paper"
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ("file,class\nglass/77.jpg,paper\n", "'glass/77.jpg', which is not in the dataset"),
-        ("file,class\nglass/1.jpg,wood\n", "'wood'; it should be one of exclude, glass, paper"),
-        ("file,class\nglass/1.jpg\n", "''; it should be one of"),
-        ("file,class\nglass/1.jpg,paper\nglass/1.jpg,glass\n", "names glass/1.jpg twice"),
-        ("path,label\nglass/1.jpg,paper\n", "datasets.mine.corrections"),
-        ("", "datasets.mine.corrections"),
-    ],
-)
-def test_wrong_correction_stops_the_stage(table: str, message: str, correct: Correct) -> None:
-    correct(table)
-
-    with pytest.raises(PipelineError) as caught:
-        prepare.main()
-
-    assert CORRECTIONS in str(caught.value)
-    assert message in str(caught.value)
-    assert not MANIFEST.exists()
-
-
-def test_correction_to_a_class_called_exclude_would_mean_two_things(
-    correct: Correct, put_file: PutFile
-) -> None:
-    put_file("exclude/1.jpg", jpeg(9))
-    correct("file,class\nglass/1.jpg,exclude\n")
-
-    with pytest.raises(PipelineError, match="a class has that name, too; give the class"):
-        prepare.main()
-
-
-def test_missing_corrections_name_the_parameter(correct: Correct) -> None:
-    correct("file,class\n")
-    Path(CORRECTIONS).unlink()
-
-    with pytest.raises(
-        PipelineError, match=r"corrections/mine\.csv .*git add.* datasets\.mine\.corrections"
-    ):
-        prepare.main()
 
 
 def test_one_usable_class_is_not_enough(put_file: PutFile) -> None:
@@ -368,14 +245,6 @@ def test_class_that_faults_emptied_is_refused(
         prepare.main()
 
     assert not IMAGES.exists()
-
-
-def test_class_may_be_excluded_whole(correct: Correct, put_file: PutFile) -> None:
-    put_file("metal/1.jpg", jpeg(5))
-    correct("file,class\nmetal/1.jpg,exclude\n")
-
-    assert "metal/1.jpg" not in images()
-    assert set(manifest().query("status == 'ok'")["label"]) == {"glass", "paper"}
 
 
 def test_no_usable_photo_at_all_is_told_in_words(put_file: PutFile) -> None:
@@ -429,48 +298,3 @@ def test_trashnet_photos_are_all_copied(trashnet_manifest: pd.DataFrame) -> None
     photos = trashnet_manifest.loc[trashnet_manifest["status"] == "ok", "path"]
 
     assert images() == photos.tolist()
-
-
-@pytest.mark.usefixtures("dataset")
-def test_what_a_killed_run_read_of_a_changed_file_is_not_used(
-    put_file: PutFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("stages.prepare.json.loads", Mock(side_effect=KeyboardInterrupt))
-        prepare.main()
-    put_file("glass/1.jpg", b"note")
-
-    assert manifest().loc["glass/1.jpg", "status"] == "not an image"
-
-
-def test_classes_that_are_numbers_can_be_corrected(put_file: PutFile, tmp_path: Path) -> None:
-    for number, path in enumerate(["1/1.jpg", "1/2.jpg", "2/1.jpg"]):
-        put_file(path, jpeg(number))
-    Path("corrections").mkdir()
-    Path(CORRECTIONS).write_text("file,class\n1/2.jpg,2\n")
-    write_params_of_mine(tmp_path, corrections=CORRECTIONS)
-
-    assert manifest()["label"].tolist() == ["1", "2", "2"]
-
-
-def test_corrections_that_leave_one_class_are_refused(correct: Correct) -> None:
-    correct("file,class\npaper/1.jpg,glass\npaper/2.jpg,glass\n")
-
-    with pytest.raises(PipelineError, match=r"fewer than two classes \(glass 4\)"):
-        prepare.main()
-
-
-@pytest.mark.usefixtures("dataset")
-def test_what_is_left_out_is_in_no_group_and_names_none(put_file: PutFile) -> None:
-    put_file("glass/0.jpg", jpeg(2))  # the bytes of paper/1.jpg
-    put_file("paper/near.jpg", jpeg(2, quality=60))
-
-    groups = manifest().loc[["glass/0.jpg", "paper/1.jpg", "paper/near.jpg"], "group"]
-
-    assert groups.tolist() == ["", "", "paper/near.jpg"]
-
-
-def test_excluded_file_keeps_its_label(correct: Correct) -> None:
-    correct("file,class\nglass/2.jpg,exclude\n")
-
-    assert manifest().loc["glass/2.jpg", "label"] == "glass"
