@@ -1,4 +1,4 @@
-"""The order of the tests, and what several files of them use: photos, features, a bucket, nodes."""
+"""The order of the tests, and what several files of them use: photos, features, stores, nodes."""
 
 import json
 import re
@@ -18,6 +18,7 @@ from hypothesis import settings
 from params_work import write_params_of_mine
 from prepare_work import PutFile, jpeg
 from split_work import WriteLists
+from storage_work import serve
 from study_work import make_repository
 
 from trashnet import storage
@@ -88,6 +89,24 @@ def read_multipart_exactly(read: Callable[..., Any]) -> Callable[..., Any]:
         }
 
     return read_exactly
+
+
+@pytest.fixture(scope="module")
+def small_chunks_and_no_pauses() -> Iterator[None]:
+    """Fetch ten bytes at a time, and try again at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "CHUNK_BYTES", 10)
+        patch.setattr(storage, "FIRST_PAUSE_SECONDS", 0.0)
+        yield
+
+
+@pytest.fixture
+def website(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Yield an address on this machine and the folder that it shows."""
+    folder = tmp_path / "website"
+    folder.mkdir()
+    with serve(folder) as address:
+        yield address, folder
 
 
 @pytest.fixture(scope="module")
