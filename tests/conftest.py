@@ -162,6 +162,17 @@ def dataset(put_file: PutFile) -> None:
 
 
 @pytest.fixture
+def set_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run the test in an empty repository; return what writes `models` to its params.yaml."""
+    # With it comes scikit-learn, which takes a second.
+    from compare_work import write_models, write_split  # noqa: PLC0415
+
+    monkeypatch.chdir(tmp_path)
+    write_split()
+    return write_models
+
+
+@pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run in a folder with a comparison of two models; a third is left from an earlier run."""
     # With it comes TensorFlow, for which the other tests need not wait.
