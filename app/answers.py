@@ -72,11 +72,6 @@ def in_words(confidence: np.ndarray, class_names: list[str], threshold: float) -
 
 def rule_in_words(threshold: float) -> str:
     """Say when the app is not sure; `trashnet.metrics.choose_threshold` made the rule."""
-    if threshold == 0:
-        return (
-            f"Every photo is answered: of the validation photos, by which this rule was chosen, at "
-            f"least {SURE:.0%} were right."
-        )
     if threshold == 1:
         return (
             f"No photo is answered: of the validation photos, by which this rule was "

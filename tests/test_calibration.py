@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from metrics_work import CLASSES, LABELS, PROBABILITIES
 
 from trashnet.metrics import (
+    LEAST_CONFIDENCE,
     SURE,
     apply_temperature,
     choose_threshold,
@@ -93,7 +94,7 @@ def test_hopeless_and_perfect_models_have_a_temperature_and_a_threshold() -> Non
     perfect = np.eye(3)[[0, 0, 1, 2]]
     for probabilities in (perfect, perfect[:, ::-1], np.full((4, 3), 1 / 3)):
         assert 0.05 <= fit_temperature(LABELS, probabilities, CLASSES) <= 20
-    assert choose_threshold(LABELS, perfect, CLASSES) == 0
+    assert choose_threshold(LABELS, perfect, CLASSES) == LEAST_CONFIDENCE
     assert choose_threshold(LABELS, np.roll(perfect, 1, axis=1), CLASSES) == 1
 
 
@@ -129,7 +130,7 @@ def test_a_share_of_exactly_what_is_asked_is_enough() -> None:
     assert choose_threshold(labels, probabilities, CLASSES) == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize(("right", "threshold"), [(95, 0.0), (94, 1.0)])
+@pytest.mark.parametrize(("right", "threshold"), [(95, LEAST_CONFIDENCE), (94, 1.0)])
 def test_nineteen_right_answers_of_twenty_are_sure_enough(right: int, threshold: float) -> None:
     probabilities = np.tile([0.8, 0.1, 0.1], (100, 1))
     labels = ["glass"] * right + ["paper"] * (100 - right)
@@ -142,12 +143,25 @@ def test_no_lower_confidence_than_the_threshold_would_do(answers: list[tuple[flo
     confidence, right = np.array([sure for sure, _ in answers]), np.array([r for _, r in answers])
     probabilities = np.stack([confidence, *[(1 - confidence) / 2] * 2], axis=1)
     labels = np.where(right, "glass", "paper").tolist()
-    enough = [value for value in set(confidence) if right[confidence >= value].mean() >= SURE]
-    lowest = min(enough, default=1.0)
+    shares = {
+        value: right[confidence >= value].mean()
+        for value in {LEAST_CONFIDENCE, *confidence}
+        if LEAST_CONFIDENCE <= value <= confidence.max()
+    }
+    lowest = min((value for value, share in shares.items() if share >= SURE), default=1.0)
 
     threshold = choose_threshold(labels, probabilities, CLASSES)
 
-    assert threshold == (0 if right.mean() >= SURE else pytest.approx(lowest, abs=2e-6))
+    assert threshold == pytest.approx(lowest, abs=2e-6)
+
+
+def test_answer_that_is_more_probably_wrong_than_right_is_never_sure() -> None:
+    """However often the model is right on validation: a photo may show no litter at all."""
+    probabilities = np.repeat([[0.9, 0.05, 0.05], [0.45, 0.3, 0.25]], [99, 1], axis=0)
+
+    threshold = choose_threshold(["glass"] * 100, probabilities, CLASSES)
+
+    assert count_sure(["glass"] * 100, probabilities, CLASSES, threshold) == (99, 99)
 
 
 def test_sure_answers_and_the_right_ones_among_them_are_counted() -> None:
@@ -171,6 +185,6 @@ def test_answers_from_the_threshold_on_are_sure() -> None:
 
     given_ = probabilities.max(axis=1) >= threshold
     correct = np.array(CLASSES)[probabilities.argmax(axis=1)] == labels
-    assert 0.3 < threshold < 1
+    assert LEAST_CONFIDENCE < threshold < 1
     assert correct[given_].mean() >= SURE
     assert correct.mean() < SURE

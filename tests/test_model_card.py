@@ -95,16 +95,6 @@ def test_where_no_answer_is_sure_none_is_called_right() -> None:
     assert "others" not in said.split("not sure")[1].split("##")[0]
 
 
-def test_where_every_answer_is_sure_no_threshold_is_told() -> None:
-    sure = subject()
-    sure.metrics["calibration"] |= {"threshold": 0.0}
-
-    said = card(of=sure)
-
-    assert "The app answers every photo, because at least 95% of all answers were right" in said
-    assert "not sure" not in said
-
-
 def test_hashes_are_those_of_the_files() -> None:
     for name in ("manifest", "splits"):
         digest = hashlib.sha256(f"the {name}".encode()).hexdigest()

@@ -24,6 +24,9 @@ CALIBRATION_BINS = 15
 SURE = 0.95
 """Share of right answers among those that are given as sure."""
 
+LEAST_CONFIDENCE = 0.5
+"""Below it an answer is more probably wrong than right, so none is sure, however good the model."""
+
 
 def predictions_table(
     paths: Sequence[Path],
@@ -216,9 +219,9 @@ def choose_threshold(
 ) -> float:
     """Return the confidence from which on answers are sure enough to be given.
 
-    That is the lowest confidence at which at least `SURE` of the photos with
-    it or more are answered rightly: 0 where this holds for all photos, 1 where
-    it holds for none.
+    That is the lowest confidence, from `LEAST_CONFIDENCE` on, at which at least
+    `SURE` of the photos with it or more are answered rightly: 1 where this
+    holds for none.
 
     Parameters
     ----------
@@ -227,8 +230,10 @@ def choose_threshold(
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == _columns(labels, class_names)
-    if correct.mean() >= SURE:
-        return 0.0
+    likely = confidence >= LEAST_CONFIDENCE
+    confidence, correct = confidence[likely], correct[likely]
+    if correct.size and correct.mean() >= SURE:
+        return LEAST_CONFIDENCE
     candidates, photos = np.unique(confidence, return_counts=True)
     right = np.bincount(np.searchsorted(candidates, confidence), weights=correct)
     share_from = right[::-1].cumsum()[::-1] / photos[::-1].cumsum()[::-1]
@@ -308,6 +313,8 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
 
 def holm(p_values: ArrayLike) -> list[float]:
     """Correct p values for being several (Holm 1979, Scand. J. Statist. 6:65-70).
+
+    SciPy has only corrections of the false discovery rate.
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from trashnet.dataset import MANIFEST, SPLIT_NAMES, SPLITS
-from trashnet.metrics import SURE, wilson_interval
+from trashnet.dataset import MANIFEST, SPLIT_NAMES, SPLITS, hash_content
+from trashnet.metrics import wilson_interval
 from trashnet.params import Dataset, Params, public_address
 
 CONFUSIONS_SHOWN = 8
@@ -187,11 +187,6 @@ def _confidence(subject: Subject) -> list[str]:
 
 def _tell_threshold(calibration: dict[str, Any], photos: int) -> str:
     sure, right = calibration["test"]["sure"], calibration["test"]["sure_and_right"]
-    if calibration["threshold"] == 0:
-        return (
-            f"The app answers every photo, because at least {SURE:.0%} of all answers were right "
-            "on validation."
-        )
     told = (
         f"Below the probability {calibration['threshold']:.3f} after that, chosen on validation, "
         f'the app says "not sure": on {photos - sure} of {photos} test photos.'
