@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from trashnet.__main__ import main
+from trashnet.__main__ import main, make_predictor
 from trashnet.classifier import Classifier, save_classifier
 from trashnet.exported import ExportedClassifier, save_exported
 from trashnet.images import load_batches, load_pixels
 from trashnet.litert import convert
 from trashnet.metrics import predictions_table, read_predictions, write_predictions
+from trashnet.networks import compile_inference
 from trashnet.prediction import BATCH_SIZE, answer, find_photos
 
 REPOSITORY = Path(__file__).parents[1]
@@ -215,6 +216,32 @@ def test_answers_do_not_depend_on_what_stands_beside_a_photo() -> None:
             assert name == "nowhere.jpg"
         else:
             assert item.probabilities.argmax() == said[name]
+
+
+@pytest.mark.parametrize(("many", "compiled"), [(5, 0), (4, 1)])
+def test_many_photos_get_the_same_answers_by_the_faster_way(
+    many: int, compiled: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["predict", "photos", "nowhere.jpg", "--csv"])
+    of_few = pd.read_csv(StringIO(capsys.readouterr().out))
+    compile_ = Mock(wraps=compile_inference)
+    monkeypatch.setattr("trashnet.networks.compile_inference", compile_)
+    monkeypatch.setattr("trashnet.__main__.MANY_PHOTOS", many)
+
+    main(["predict", "photos", "nowhere.jpg", "--csv"])
+
+    assert compile_.call_count == compiled
+    pd.testing.assert_frame_equal(pd.read_csv(StringIO(capsys.readouterr().out)), of_few, atol=1e-5)
+
+
+def test_few_photos_are_shown_to_keras_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dozens of large ones with their mirror images took six gigabytes."""
+    predict = Mock(return_value=np.ones((1, 3)))
+    monkeypatch.setattr(Classifier, "predictor", lambda _: predict)
+
+    list(answer(make_predictor(color_classifier(), 2), [Path("photos/b.jpg")] * 2, IMAGE_SIZE))
+
+    assert [len(call.args[0]) for call in predict.call_args_list] == [1, 1]
 
 
 def test_best_is_the_first_of_the_comparison(capsys: pytest.CaptureFixture[str]) -> None:

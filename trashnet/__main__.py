@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from trashnet.classifier import Classifier
     from trashnet.exported import ExportedClassifier
 
+MANY_PHOTOS = 200
+"""From so many on, what LiteRT saves is worth converting the network for it."""
+
 Writer = Callable[[Sequence[Answer], Sequence[str], int], None]
 
 
@@ -85,7 +88,8 @@ def predict(photos: Sequence[Path], model: str, write: Writer, top: int) -> int:
     """Write the answers on all photos; return 1 if one has none, else 0."""
     classifier = load_model(find_model(model))
     files = find_photos(photos)
-    answers: Iterable[Answer] = answer(classifier.predictor(), files, classifier.image_size)
+    ask = make_predictor(classifier, len(files))
+    answers: Iterable[Answer] = answer(ask, files, classifier.image_size)
     if len(files) > BATCH_SIZE:
         answers = progress(answers, "predicting", "photo", total=len(files))
     answers = list(answers)
@@ -124,6 +128,21 @@ def load_model(path: Path) -> "Classifier | ExportedClassifier":
 
     is_exported = path.suffix.lower() == ".tflite"
     return load_exported(path) if is_exported else load_classifier(path)
+
+
+def make_predictor(
+    classifier: "Classifier | ExportedClassifier", photos: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the faster way to ask a model about so many photos."""
+    from trashnet.classifier import Classifier  # noqa: PLC0415
+    from trashnet.networks import compile_inference  # noqa: PLC0415
+
+    if photos >= MANY_PHOTOS and isinstance(classifier, Classifier):
+        run = compile_inference(classifier.model)
+        return lambda pixels: run(pixels)[0]
+    predict_one = classifier.predictor()
+    # A pass over many large photos and their mirror images would take gigabytes.
+    return lambda pixels: np.concatenate([predict_one(photo[None]) for photo in pixels])
 
 
 def write_table(answers: Sequence[Answer], class_names: Sequence[str], top: int) -> None:

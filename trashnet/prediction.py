@@ -5,7 +5,6 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from trashnet.images import ImageError, load_pixels, map_ahead
 COMPARISON = Path("reports/comparison.json")
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 BATCH_SIZE = 32
-"""How many photos are decoded while the model works on as many others."""
+"""How many photos the model is asked about while as many others are decoded."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +89,15 @@ def answer(
         One a path, in order.
     """
     load = partial(_load_or_explain, image_size=image_size)
-    decoded = chain.from_iterable(map_ahead(load, paths, BATCH_SIZE))
-    for path, loaded in zip(paths, decoded, strict=True):
-        if isinstance(loaded, str):
-            yield Answer(path, None, loaded)
-        else:
-            # A pass over many large photos and their mirror images would take gigabytes.
-            yield _checked(path, predict(loaded[None])[0])
+    waiting = iter(paths)
+    for batch in map_ahead(load, paths, BATCH_SIZE):
+        pixels = [loaded for loaded in batch if not isinstance(loaded, str)]
+        answers = iter(predict(np.stack(pixels)) if pixels else ())
+        for loaded, path in zip(batch, waiting, strict=False):
+            if isinstance(loaded, str):
+                yield Answer(path, None, loaded)
+            else:
+                yield _checked(path, next(answers))
 
 
 def _checked(path: Path, probabilities: np.ndarray) -> Answer:
