@@ -14,6 +14,7 @@ from trashnet.params import Params, load_params
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 CLASSES = ["glass", "metal", "paper"]
 LABELS = ["glass"] * 5 + ["metal"] * 4 + ["paper"]
+FILES = ["glass/1.jpg", "glass/2.jpg", "metal/1.jpg"]
 NAMED = ["glass"] * 3 + ["paper", "metal"] + ["glass"] * 2 + ["metal"] * 2 + ["paper"]
 SURE = [0.9, 0.9, 0.4, 0.4, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]
 COUNTS = {"train": 30, "val": 6, "test": 10, "dropped": 2}
@@ -54,7 +55,13 @@ def subject(rivals: int = 6) -> Subject:
 
 def card(params: Params | None = None, rivals: int = 6, of: Subject | None = None) -> str:
     manifest = pd.DataFrame(
-        {"status": ["ok", "ok", "unreadable"], "width": [512, 64, None], "height": [384, 384, None]}
+        {
+            "path": FILES,
+            "status": ["ok", "ok", "unreadable"],
+            "sha256": ["1" * 64, "2" * 64, "3" * 64],
+            "width": [512, 64, None],
+            "height": [384, 384, None],
+        }
     ).astype({"width": "Int64", "height": "Int64"})
     counts = {"method": "stratified", "photos": COUNTS, "classes": {"glass": COUNTS}}
     return write_card(of or subject(rivals), params or load_params(PARAMS), counts, manifest)
@@ -99,6 +106,8 @@ def test_hashes_are_those_of_the_files() -> None:
     for name in ("manifest", "splits"):
         digest = hashlib.sha256(f"the {name}".encode()).hexdigest()
         assert f"| data/{name}.csv | {digest} |" in card()
+    lines = [f"{number * 64}  {path}\n" for number, path in zip("123", FILES, strict=True)]
+    assert hashlib.sha256("".join(lines).encode()).hexdigest() in card()
     assert f"| SHA-256 of the file | {'ab' * 32} |" in card()
 
 

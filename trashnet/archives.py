@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from trashnet.dataset import is_hidden
+from trashnet.dataset import hash_content, is_hidden
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_folder
 from trashnet.progress import progress
@@ -170,15 +170,13 @@ def content_sha256(files: Mapping[str, Path]) -> str:
     Returns
     -------
     str
-        64 hex digits: the SHA-256 of one line ``<sha256 of the file>  <name>``
-        a file, sorted by name, which is what ``sha256sum`` prints.
+        As `trashnet.dataset.hash_content` has it.
     """
-    digest = hashlib.sha256()
+    hashes = {}
     for name in progress(sorted(files), "hashing", "file"):
         with files[name].open("rb") as file:
-            line = f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()
+            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_content(hashes)
 
 
 def _is_class_folder(path: Path) -> bool:

@@ -1,5 +1,7 @@
 """The tables that say which photos there are, what they show and where they belong."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +19,24 @@ FIRST_TO_KEEP = ("test", "val", "train")
 def is_hidden(name: str) -> bool:
     """Say whether a file or folder of this name is litter of a system and no part of a dataset."""
     return name.startswith(".") or name == "__MACOSX"
+
+
+def hash_content(sha256_by_path: Mapping[str, str]) -> str:
+    """Hash what a dataset holds, apart from how it was packed: its ``content_sha256``.
+
+    Parameters
+    ----------
+    sha256_by_path : mapping
+        From ``<class>/<file>`` to the SHA-256 of the file's bytes, 64 hex digits.
+
+    Returns
+    -------
+    str
+        64 hex digits: the SHA-256 of one line ``<sha256 of the file>  <path>``
+        a file, sorted by path, which is what ``sha256sum`` prints.
+    """
+    lines = [f"{sha256_by_path[path]}  {path}\n" for path in sorted(sha256_by_path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def read_manifest() -> pd.DataFrame:

@@ -117,6 +117,7 @@ def _data(params: Params, counts: dict[str, Any], manifest: pd.DataFrame) -> lis
     ]
     rows.append(["all", *(str(counts["photos"][split]) for split in SPLIT_NAMES)])
     left_out = (manifest["status"] != "ok").sum() + counts["photos"]["dropped"]
+    of_files = dict(zip(manifest["path"], manifest["sha256"], strict=True))
     return [
         "## What it was trained and tested on",
         "",
@@ -131,7 +132,7 @@ def _data(params: Params, counts: dict[str, Any], manifest: pd.DataFrame) -> lis
         *_table(
             ["SHA-256", ""],
             [
-                ["Content that the dataset must have", params.data.content_sha256 or "any"],
+                ["All files (`content_sha256`)", hash_content(of_files)],
                 [str(MANIFEST), _sha256(MANIFEST)],
                 [str(SPLITS), _sha256(SPLITS)],
             ],
