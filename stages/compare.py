@@ -33,6 +33,10 @@ class Header(NamedTuple):
     seed: int
     test_photos: int
 
+    def as_columns(self) -> dict[str, str | int]:
+        """Return them by the names that a table's columns have."""
+        return {key.replace("_", " ").title(): value for key, value in self._asdict().items()}
+
 
 def main() -> None:
     """Write reports/comparison.* on the models that params.yaml names, and the best one's card."""
@@ -50,7 +54,7 @@ def main() -> None:
     )
 
     with atomic_file(REPORT.with_suffix(".csv")) as partial:
-        comparison.to_csv(partial, index=False)
+        comparison.assign(**header.as_columns()).to_csv(partial, index=False)
     write_json(REPORT.with_suffix(".json"), as_json(header, comparison, verdict))
     write_text(REPORT.with_suffix(".md"), as_markdown(header, comparison, verdict))
     title = f"{params.dataset}, split {params.split.method}, {len(correct)} test photos"

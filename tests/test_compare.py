@@ -41,6 +41,11 @@ def test_table_has_the_columns_that_others_read(set_models: SetModels) -> None:
             "Fine-tune Epochs": 3,
             "Parameters": 2422726,
             "Milliseconds per Image": 9.5,
+            "Dataset": "sample",
+            "Split": "stratified",
+            "Weights": "none",
+            "Seed": 1,
+            "Test Photos": 100,
         }
     ]
 
