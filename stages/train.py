@@ -63,11 +63,14 @@ class Phase(NamedTuple):
         [0, 1].
     best_row : int
         The row with the best monitored value, whose weights the model has now.
+    earlier_seconds : float
+        What a killed process had spent on those of its epochs that count.
     """
 
     name: str
     history: pd.DataFrame
     best_row: int
+    earlier_seconds: float = 0.0
 
     @property
     def best_epoch(self) -> dict[str, float]:
@@ -107,7 +110,7 @@ def main(model: str) -> None:
     write_history(folder / "history.csv", phases)
     write_json(folder / "training.json", summarize(phases, kept) | describe_saved(classifier, file))
     state.path.unlink(missing_ok=True)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started + sum(phase.earlier_seconds for phase in phases)
     write_json(folder / "timing-train.json", {"seconds": round(seconds, 3)})
     log(
         f"{model}: {' + '.join(str(len(phase.history)) for phase in phases)} epochs of "
@@ -214,7 +217,9 @@ def fit(
             callbacks=[stopping, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
             verbose=0,
         )
-    trained = Phase(phase, pd.DataFrame(stopping.history), stopping.best_epoch)
+    trained = Phase(
+        phase, pd.DataFrame(stopping.history), stopping.best_epoch, stopping.earlier_seconds
+    )
     # Not what is monitored: accuracy stays a number where the weights do not.
     if not math.isfinite(trained.best_epoch["val_loss"]):
         raise PipelineError(

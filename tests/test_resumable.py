@@ -115,6 +115,25 @@ def test_a_kill_costs_at_most_one_epoch(tmp_path: Path, monkeypatch: pytest.Monk
     assert begun == list(range(5, 12))
 
 
+def test_a_resumed_fit_counts_the_seconds_of_the_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateFile(tmp_path / "state.npz", "one")
+    begun: list[int] = []
+    monkeypatch.setattr(
+        ResumableEarlyStopping, "on_epoch_begin", lambda _, epoch, logs=None: begun.append(epoch)
+    )
+    monkeypatch.setattr(resumable, "monotonic", lambda: 10.0 * len(begun))
+    for epochs in (3, 5):
+        with monkeypatch.context() as patch, pytest.raises(KilledError):
+            kill_after(epochs, patch)
+            train(settings(), state)
+
+    phase, _ = train(settings(), state)
+
+    assert phase.earlier_seconds == 50
+
+
 def test_a_state_is_written_once_the_last_is_old_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,8 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
         of the killed fit included.
     ended : bool
         The killed fit had already stopped early.
+    earlier_seconds : float
+        How long the killed fit had taken for what it left.
     """
 
     def __init__(self, monitor: str, patience: int, file: StateFile | None = None) -> None:
@@ -63,12 +65,13 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
         self._arrays, state = _read(file)
         self.history: list[dict[str, float]] = state.get("history", [])
         self.ended: bool = state.get("ended", False)
+        self.earlier_seconds: float = state.get("seconds", 0.0)
         self._remembered: dict[str, Any] = state.get("remembered", {})
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Put back what the killed fit had reached."""
         super().on_train_begin(logs)
-        self._kept_at = monotonic()
+        self._began = self._kept_at = monotonic()
         if not self.history:
             return
         variables = self._variables()
@@ -105,6 +108,7 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
             "identity": file.identity,
             "history": self.history,
             "ended": self.ended,
+            "seconds": self.earlier_seconds + monotonic() - self._began,
             "remembered": {
                 "wait": self.wait,
                 "best": float(self.best),
