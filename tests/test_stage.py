@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,19 @@ def test_no_password_of_an_address_reaches_a_log(
     assert capsys.readouterr().out == "split: 24 files from https://host/a.zip\n"
     with pytest.raises(SystemExit, match=r"^split: sftp://host/a\.zip could not be fetched\.$"):
         run_stage(failing_with(PipelineError("sftp://me:secret@host/a.zip could not be fetched.")))
+
+
+def test_class_in_letters_that_the_terminal_lacks_is_named_by_their_numbers(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command_line()
+    written = BytesIO()
+    terminal = TextIOWrapper(written, encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+
+    run_stage(lambda: log("3 files of 2 classes (Glas, \u5783)"))
+
+    assert written.getvalue() == b"split: 3 files of 2 classes (Glas, \\u5783)\n"
 
 
 def test_model_stage_needs_a_model(

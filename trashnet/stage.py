@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,6 +44,9 @@ def log(message: str) -> None:
 
 
 def _run(main: Callable[[], None]) -> None:
+    if isinstance(sys.stdout, TextIOWrapper):
+        # As standard error does: a class may be named in letters that the terminal cannot write.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _check_clock()
         main()
