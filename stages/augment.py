@@ -66,7 +66,8 @@ def main() -> None:
 
 def read_photos(shard: Shard) -> tuple[list[str], CarriedPhotos]:
     """Return the hashes and the files of a shard's photos."""
-    return shard.photos["sha256"].tolist(), carry_photos(IMAGES, shard.photos["path"])
+    hashes = shard.photos["sha256"].tolist()
+    return hashes, carry_photos(IMAGES, shard.photos["path"], hashes)
 
 
 def make_views(

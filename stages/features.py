@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -82,7 +83,7 @@ def main(model: str) -> None:
         writer = FeatureWriter(folder, len(photos))
         for_each_shard(
             shards,
-            read_photos_and_views,
+            partial(read_photos_and_views, manifest.set_index("path")["sha256"]),
             work,
             lambda shard, outputs: writer.write(shard.start, *outputs),
             unfinished,
@@ -150,10 +151,21 @@ def trunk_work(network: keras.Model) -> Work:
     return Work(run_on_shard, compile_inference(network))
 
 
-def read_photos_and_views(shard: Shard) -> tuple[CarriedPhotos, np.ndarray]:
-    """Return a shard's photos, and their views mapped into memory."""
+def read_photos_and_views(
+    sha256: "pd.Series[str]", shard: Shard
+) -> tuple[CarriedPhotos, np.ndarray]:
+    """Return a shard's photos, and their views mapped into memory.
+
+    Parameters
+    ----------
+    sha256 : Series
+        The manifest's, by path.
+    shard : Shard
+        From `trashnet.views.list_shards`.
+    """
     views = np.load(AUGMENTED / shard.name, mmap_mode="r")
-    return carry_photos(IMAGES, shard.photos["path"]), np.asarray(views)
+    paths = shard.photos["path"].tolist()
+    return carry_photos(IMAGES, paths, sha256[paths].tolist()), np.asarray(views)
 
 
 def run_on_shard(

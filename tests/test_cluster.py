@@ -1,5 +1,6 @@
 """Tasks on two Ray nodes on this machine: every result once, whatever happens to a node."""
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable
@@ -162,12 +163,14 @@ def test_photos_in_a_bucket_are_read_there(
 
 
 @needs_ray
+@pytest.mark.parametrize("known", [False, True])
 def test_another_photo_in_the_bucket_is_refused(
-    three_photos: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+    known: bool, three_photos: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CLUSTER, nodes.address)
     monkeypatch.setenv(PHOTOS_URL, (three_photos / "bucket").as_uri())
-    carried = carry_photos(three_photos / "here", PATHS)
+    hashes = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
+    carried = carry_photos(three_photos / "here", PATHS, hashes if known else None)
     (three_photos / "bucket/glass/1.jpg").write_bytes(b"another")
 
     with pytest.raises(PipelineError, match=r"bucket/glass/1\.jpg is not the photo that was down"):

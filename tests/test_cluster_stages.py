@@ -13,7 +13,8 @@ from cluster_nodes import Nodes, needs_ray
 from params_work import write_params
 from PIL import Image
 
-from trashnet.shards import CLUSTER
+from trashnet.features import WEIGHTS
+from trashnet.shards import CLUSTER, PHOTOS_URL
 from trashnet.weights import weights_file, write_random_weights_note
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +121,48 @@ def test_features_of_the_cluster_are_the_same(
         found[name] = content(folder / "data/features")
 
     assert found["there"] == found["here"]
+
+
+@needs_ray
+def test_views_of_photos_elsewhere_need_no_photo_of_the_driver(
+    prepared: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens the first of each class alone, which the contact sheet shows."""
+    monkeypatch.setenv(PHOTOS_URL, (prepared / "data/raw").as_uri())
+    folder = copy_inputs(prepared, tmp_path)
+    (folder / "data/augmented").unlink()
+    (folder / "data/images").unlink()
+    for photo in ("metal/000.jpg", "glass/001.jpg"):
+        (folder / "data/images" / photo).parent.mkdir(parents=True)
+        shutil.copy(prepared / "data/images" / photo, folder / "data/images" / photo)
+
+    run("augment", folder, nodes.address)
+
+    assert content(folder / "data/augmented") == content(prepared / "data/augmented")
+
+
+@needs_ray
+@pytest.mark.slow
+def test_features_of_photos_elsewhere_need_no_photo_of_the_driver(
+    prepared: Path, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With weights that were trained: random ones settle on some photos first."""
+    model = "MobileNetV2"
+    folders = {}
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        folders[name] = copy_inputs(prepared, tmp_path / name)
+        (folders[name] / weights_file(model)).parent.mkdir()
+    features = {name: folder / "data/features" / model for name, folder in folders.items()}
+    write_random_weights_note(folders["here"] / weights_file(model))
+    run(f"features --model {model}", folders["here"])
+    shutil.copy(features["here"] / WEIGHTS, folders["there"] / weights_file(model))
+    (folders["there"] / "data/images").unlink()
+    monkeypatch.setenv(PHOTOS_URL, (prepared / "data/raw").as_uri())
+
+    run(f"features --model {model}", folders["there"], nodes.address)
+
+    assert content(features["there"]) == content(features["here"])
 
 
 @needs_ray

@@ -10,7 +10,18 @@ import pytest
 
 import trashnet.shards
 from trashnet.files import Unfinished, resumable_folder
-from trashnet.shards import Shard, Work, cut_shards, describe_files, for_each_shard, identify
+from trashnet.shards import (
+    CLUSTER,
+    PHOTOS_URL,
+    PhotosElsewhere,
+    Shard,
+    Work,
+    carry_photos,
+    cut_shards,
+    describe_files,
+    for_each_shard,
+    identify,
+)
 
 
 def read_number(shard: Shard) -> int:
@@ -110,3 +121,15 @@ def test_a_large_file_is_another_once_it_was_written_again(tmp_path: Path) -> No
     os.utime(tmp_path / "views.npy", ns=(1, 1))
 
     assert before != describe_files([tmp_path / "views.npy"])
+
+
+def test_photos_elsewhere_whose_hashes_are_known_are_not_opened_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CLUSTER, "auto")
+    monkeypatch.setenv(PHOTOS_URL, "gs://photos")
+    paths, hashes = ["glass/1.jpg", "glass/2.jpg"], ["aa", "bb"]
+
+    carried = carry_photos(tmp_path / "not here", paths, hashes)
+
+    assert carried == PhotosElsewhere("gs://photos", paths, hashes)

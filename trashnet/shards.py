@@ -151,16 +151,30 @@ def for_each_shard(
             note(shard)
 
 
-def carry_photos(folder: Path, paths: Sequence[str]) -> CarriedPhotos:
-    """Return photos as they reach the work: files here, their bytes or their URL on a cluster."""
+def carry_photos(
+    folder: Path, paths: Sequence[str], sha256: Sequence[str] | None = None
+) -> CarriedPhotos:
+    """Return photos as they reach the work: files here, their bytes or their URL on a cluster.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they stand on this machine.
+    paths : sequence of str
+        Relative to it, and to the URL.
+    sha256 : sequence of str, optional
+        Of the photo at each path, which must be found at the URL. Where it is
+        not known, the files here are read for it.
+    """
     files = [folder / path for path in paths]
     if cluster_address() is None:
         return files
     url = os.environ.get(PHOTOS_URL)
     if not url:
         return [file.read_bytes() for file in files]
-    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    return PhotosElsewhere(url, list(paths), hashes)
+    if sha256 is None:
+        sha256 = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return PhotosElsewhere(url, list(paths), list(sha256))
 
 
 def open_photos(photos: CarriedPhotos) -> Sequence[Path | BytesIO]:
