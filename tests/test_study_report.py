@@ -13,6 +13,7 @@ from trashnet.errors import PipelineError
 from trashnet.study.experiments import find_experiments, rarest_class
 from trashnet.study.grid import Run, make_grid
 from trashnet.study.judgement import collect, judge
+from trashnet.study.pages import as_markdown
 from trashnet.study.picture import draw
 from trashnet.study.report import (
     sentences,
@@ -150,6 +151,18 @@ def test_names_that_look_like_formulas_are_drawn(
     odd = results.rename(columns={"recall_trash": "recall_$_$"}).assign(setting="optimizer=$_$")
 
     assert draw(odd, "$_$").startswith(b"\x89PNG")
+
+
+def test_a_name_with_bars_is_one_cell_of_a_table() -> None:
+    table = pd.DataFrame({"setting": ["optimizer=a|b"], "recall_a|b": ["0.900"], "c\\|d": [1]})
+
+    written = as_markdown([("table", table)])
+
+    assert written.splitlines() == [
+        r"| setting | recall_a\|b | c\\\|d |",
+        "|---|---|---|",
+        r"| optimizer=a\|b | 0.900 | 1 |",
+    ]
 
 
 def test_report_is_whole_and_opens_offline(

@@ -2,7 +2,8 @@
 
 import base64
 import html
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 STYLE = """
@@ -29,9 +30,9 @@ def as_markdown(blocks: Sequence[Block]) -> str:
             case "img":
                 parts.append(f"![Accuracy and recall by setting]({content})")
             case "table":
-                head = f"| {' | '.join(map(str, content))} |\n|{'---|' * content.shape[1]}"
-                rows = [f"| {' | '.join(map(str, row))} |" for row in content.to_numpy()]
-                parts.append("\n".join([head, *rows]))
+                rule = f"|{'---|' * content.shape[1]}"
+                rows = [_row(row) for row in content.to_numpy()]
+                parts.append("\n".join([_row(content), rule, *rows]))
             case _:
                 parts.append(content)
     return "\n\n".join(parts) + "\n"
@@ -60,3 +61,10 @@ def as_html(blocks: Sequence[Block], picture: bytes) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"
     )
+
+
+def _row(cells: Iterable[Any]) -> str:
+    """Return a line of a Markdown table; a class may be called ``a|b``, which is one cell."""
+    # Backslashes, too: one before a bar would take the escape for itself.
+    escaped = (re.sub(r"([|\\])", r"\\\1", str(cell)) for cell in cells)
+    return f"| {' | '.join(escaped)} |"
