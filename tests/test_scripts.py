@@ -289,3 +289,12 @@ def test_lock_file_hashes_everything_and_names_no_host(name: str) -> None:
         pins(REPOSITORY / f"{name}.lock")
     )
     assert re.findall(r"https?:|--(?:extra-)?index-url|--find-links|file:", text) == []
+
+
+def test_every_locked_package_is_audited() -> None:
+    workflow = (REPOSITORY / ".github/workflows/ci.yml").read_text()
+    (command,) = re.findall(r"pip-audit.*", workflow)
+    audited = [pins(REPOSITORY / lock) for lock in re.findall(r"-r (\S+)", command)]
+
+    for lock in REPOSITORY.glob("requirements*.lock"):
+        assert pins(lock).items() <= {item for found in audited for item in found.items()}
