@@ -1,6 +1,7 @@
 """Shards: those that are whole are not made again, unless something they depend on has changed."""
 
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,6 +68,23 @@ def test_shard_that_is_finished_early_is_not_lost_with_a_slow_one_before_it(
             time.sleep(0.01)
         if number == 0:
             raise BrokenError
+
+    with ThreadPoolExecutor(2) as pool, pytest.raises(BrokenError):
+        for_each_shard(shards, read_number, Work(work), lambda *_: None, unfinished, "it", pool)
+
+    assert unfinished.done == {"00001"}
+
+
+def test_shard_that_is_finished_after_another_failed_is_not_lost(tmp_path: Path) -> None:
+    shards = cut_shards(pd.DataFrame({"path": list("ab")}), 1)
+    unfinished = Unfinished(tmp_path / "it", "a")
+    begun = threading.Barrier(2)
+
+    def work(_: None, number: int) -> None:
+        begun.wait(10)
+        if number == 0:
+            raise BrokenError
+        time.sleep(0.2)
 
     with ThreadPoolExecutor(2) as pool, pytest.raises(BrokenError):
         for_each_shard(shards, read_number, Work(work), lambda *_: None, unfinished, "it", pool)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from functools import partial
 from importlib.metadata import version
 from io import BytesIO
@@ -225,14 +225,30 @@ def describe_files(files: Sequence[Path]) -> list[tuple[str, int, int]]:
 def _as_finished(
     executor: Executor, function: Callable[[Shard], Shard], shards: Sequence[Shard]
 ) -> Iterator[Shard]:
-    """Yield what `function` returns, the quickest first: a kill then loses no finished shard."""
+    """Yield what `function` returns, the quickest first: a kill then loses no finished shard.
+
+    Where it fails, those that it was at are still finished, and no other begun.
+    """
     futures = [executor.submit(function, shard) for shard in shards]
+    failure: BaseException | None = None
     try:
         for future in as_completed(futures):
-            yield future.result()
+            if future.cancelled():
+                continue
+            if error := future.exception():
+                failure = failure or error
+                _cancel(futures)
+            else:
+                yield future.result()
     finally:
-        for future in futures:
-            future.cancel()
+        _cancel(futures)
+    if failure:
+        raise failure
+
+
+def _cancel(futures: Sequence[Future[Shard]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _work_here(
