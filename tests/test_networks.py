@@ -1,7 +1,9 @@
 """Backbones: the cut, preprocessing, frozen batch norm, random weights, what runs them."""
 
+import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import Mock
@@ -12,9 +14,17 @@ import pytest
 import tensorflow as tf
 
 from trashnet import networks
-from trashnet.backbones import BACKBONES
+from trashnet.backbones import BACKBONES, Backbone
+from trashnet.classifier import (
+    Classifier,
+    assemble,
+    build_head,
+    load_classifier,
+    save_classifier,
+)
 from trashnet.errors import PipelineError
 from trashnet.fast_training import copy_for_training
+from trashnet.litert import convert, make_interpreter, quantize
 from trashnet.networks import (
     build_backbone,
     compile_inference,
@@ -35,6 +45,12 @@ CUTS_AT_20_LAYERS = {
     "ResNet152V2": "conv5_block1_out",
     "EfficientNetV2S": "block6m_add",
 }
+ADDED = {
+    "DenseNet121": Backbone(preprocessing="torch"),
+    "ResNet50": Backbone(preprocessing="caffe"),
+}
+"""Entries that somebody might add, of the preprocessings that no present backbone has."""
+ENTRIES = ADDED | BACKBONES
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +81,21 @@ def built(request: pytest.FixtureRequest, random_weights: Path, pixels: np.ndarr
     return Built(request.param, backbone)
 
 
+@pytest.fixture
+def known(built: Built) -> Built:
+    """Return a backbone of which the tests know more than its entry says; pass over others."""
+    if built.name not in CUTS_AT_20_LAYERS:
+        pytest.skip(f"{built.name} is not in CUTS_AT_20_LAYERS")
+    return built
+
+
+def preprocess_input(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what Keras Applications does to pixels in [0, 255], which it may overwrite."""
+    module = importlib.import_module(getattr(keras.applications, name).__module__)
+    function: Callable[[np.ndarray], np.ndarray] = module.preprocess_input
+    return function
+
+
 def trunk_with_pooled_output(random_weights: Path, pixels: np.ndarray) -> keras.Model:
     """Return MobileNet as `features` runs it."""
     backbone = build_backbone("MobileNet", IMAGE_SIZE, random_weights)
@@ -90,10 +121,10 @@ def test_trunk_then_tail_equals_the_whole_backbone(built: Built, pixels: np.ndar
     assert expected.std() > 0.05  # the comparison compares something
 
 
-def test_the_cut_is_where_one_tensor_last_crosses(built: Built) -> None:
-    network = cut_network(built.name, built.backbone, 20)
+def test_the_cut_is_where_one_tensor_last_crosses(known: Built) -> None:
+    network = cut_network(known.name, known.backbone, 20)
     below = network.trunk.get_layer("below_cut")
-    assert below.output._keras_history.operation.name == CUTS_AT_20_LAYERS[built.name]
+    assert below.output._keras_history.operation.name == CUTS_AT_20_LAYERS[known.name]
 
 
 def test_batch_norm_stays_frozen_under_fit(built: Built) -> None:
@@ -116,7 +147,7 @@ def test_batch_norm_stays_frozen_under_fit(built: Built) -> None:
             np.testing.assert_array_equal(now, then)
 
 
-def test_each_backbone_sees_its_input_scaled_once(built: Built) -> None:
+def test_each_backbone_sees_its_input_scaled_once(known: Built) -> None:
     """Black and white reach the first convolution as -1 and 1.
 
     EfficientNetV2S and MobileNetV3 scale inside; the others are scaled by us.
@@ -124,16 +155,85 @@ def test_each_backbone_sees_its_input_scaled_once(built: Built) -> None:
     """
     source = keras.Input((*IMAGE_SIZE, 3))
     first_convolution = next(
-        layer for layer in built.backbone.layers if isinstance(layer, keras.layers.Conv2D)
+        layer for layer in known.backbone.layers if isinstance(layer, keras.layers.Conv2D)
     )
-    before = keras.Model(built.backbone.input, first_convolution.input)
-    scaled = keras.Model(source, before(scale_pixels(built.name, source)))
+    before = keras.Model(known.backbone.input, first_convolution.input)
+    scaled = keras.Model(source, before(scale_pixels(known.name, source)))
 
     black, white = np.zeros((1, *IMAGE_SIZE, 3)), np.full((1, *IMAGE_SIZE, 3), 255.0)
 
     inside = (slice(None), slice(4, -4), slice(4, -4))  # apart from zero padding
     np.testing.assert_allclose(scaled(black).numpy()[inside], -1, atol=0.01)
     np.testing.assert_allclose(scaled(white).numpy()[inside], 1, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_pixels_are_scaled_as_keras_applications_scales_them(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKBONES, name, ENTRIES[name])
+    every_value = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+    pixels = np.random.default_rng(0).permuted(every_value, axis=1).T.reshape(1, 16, 16, 3)
+
+    scaled = scale_pixels(name, tf.constant(pixels, tf.float32))
+
+    expected = preprocess_input(name)(pixels.astype(np.float32))
+    np.testing.assert_allclose(scaled, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["MobileNet", *ADDED])
+def test_integers_scale_pixels_as_floats_do(
+    name: str, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between mirror images and a convolution: there the range of a flip is measured wrongly."""
+    monkeypatch.setitem(BACKBONES, name, ENTRIES[name])
+    source = keras.Input((*IMAGE_SIZE, 3))
+    both = keras.layers.Concatenate(axis=0)([source, keras.ops.flip(source, axis=2)])
+    model = keras.Model(source, keras.layers.Conv2D(8, 3)(scale_pixels(name, both)))
+
+    interpreter = make_interpreter(quantize(convert(model), pixels))
+
+    interpreter.allocate_tensors()
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.set_tensor(taken["index"], pixels[:1])
+    interpreter.invoke()
+    scale, zero = given["quantization"]
+    outputs = (interpreter.get_tensor(given["index"]).astype(np.float32) - zero) * scale
+    expected = model(pixels[:1].astype(np.float32)).numpy()
+    assert np.abs(outputs - expected).mean() < 0.02 * expected.std()
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_one_entry_adds_a_backbone(
+    name: str,
+    random_weights: Path,
+    pixels: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Cut, copied for training, saved and as LiteRT, it says what Keras Applications says."""
+    monkeypatch.setitem(BACKBONES, name, ADDED[name])
+    backbone = build_backbone(name, IMAGE_SIZE, random_weights)
+    settle_random_weights(name, backbone, pixels)
+    photos = pixels[:2].astype(np.float32)
+    scaled = preprocess_input(name)(photos.copy())
+    expected = backbone(scaled, training=False).numpy()
+    assert expected.std() > 0.05  # the comparison compares something
+
+    for layers in (10_000, 20):
+        network = cut_network(name, backbone, layers)
+        fast = copy_for_training(network.tail, "float32")
+        joined = fast(network.trunk(photos, training=False), training=False)
+        np.testing.assert_allclose(joined, expected, rtol=1e-3, atol=1e-3)
+
+    pooled = expected.mean(axis=(1, 2))
+    head = build_head(pooled.mean(axis=0), pooled.var(axis=0), [], 0.0, classes=3)
+    answers = tf.nn.softmax(head(pooled, training=False))
+    file = tmp_path / f"{name}.keras"
+    save_classifier(Classifier(assemble(network, head), ["a", "b", "c"]), file)
+    loaded = load_classifier(file)
+    for run in (loaded.predictor(), lambda pixels: compile_inference(loaded.model)(pixels)[0]):
+        np.testing.assert_allclose(run(pixels[:2]), answers, atol=1e-3)
 
 
 def test_exactly_the_last_layers_learn_but_for_batch_norm(random_weights: Path) -> None:

@@ -10,6 +10,7 @@ from params_work import error_of
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from trashnet.backbones import BACKBONES, Backbone
 from trashnet.params import Params, load_params, public_address
 
 REPOSITORY = Path(__file__).parents[1]
@@ -132,6 +133,14 @@ def test_unknown_model_is_answered_with_the_known_ones(changed: Changed) -> None
 
     assert "MobileNetV2, MobileNetV3Small" in message
     assert "'AlexNet'" in message
+
+
+def test_an_entry_among_the_backbones_makes_a_model_known(
+    changed: Changed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKBONES, "DenseNet121", Backbone(preprocessing="torch"))
+
+    assert load_params(changed("models", ["DenseNet121"])).models == ["DenseNet121"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,18 @@ UNSHIFTED_BATCH_NORMS = 3
 BATCH_NORM_SHIFT = 2.0
 """Standard deviations by which random backbones' later batch norms shift their output."""
 
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_DEVIATION = [0.229, 0.224, 0.225]
+SCALE_AND_OFFSET = {
+    "tf": (1 / 127.5, -1),
+    "torch": (
+        [1 / (255 * deviation) for deviation in IMAGENET_DEVIATION],
+        [-mean / dev for mean, dev in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)],
+    ),
+    "caffe": (1, [-103.939, -116.779, -123.68]),
+}
+"""The arithmetic of each `Backbone.preprocessing` but "itself": pixels times scale plus offset."""
+
 Runner = Callable[[np.ndarray], list[np.ndarray]]
 
 
@@ -72,10 +84,15 @@ def build_backbone(name: str, image_size: Sequence[int], weights: Path) -> keras
 
 
 def scale_pixels(name: str, pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Scale pixels in [0, 255] to what the backbone's Keras model expects as input."""
-    if BACKBONES[name].rescales_itself:
+    """Scale RGB pixels in [0, 255] to what the backbone's Keras model expects as input."""
+    preprocessing = BACKBONES[name].preprocessing
+    if preprocessing == "itself":
         return pixels
-    return keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale_pixels")(pixels)
+    if preprocessing == "caffe":
+        # To BGR. Not by `flip`: the addition below overwrites its output while `quantize` measures
+        # that, which so gets another range than its input, and the kernel in integers ignores that.
+        pixels = keras.ops.take(pixels, [2, 1, 0], axis=-1)
+    return keras.layers.Rescaling(*SCALE_AND_OFFSET[preprocessing], name="scale_pixels")(pixels)
 
 
 def cut_network(name: str, backbone: keras.Model, trainable_layers: int) -> Network:
