@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -22,7 +21,6 @@ from trashnet.classifier import (
     load_classifier,
     save_classifier,
 )
-from trashnet.errors import PipelineError
 from trashnet.fast_training import copy_for_training
 from trashnet.litert import convert, make_interpreter, quantize
 from trashnet.networks import (
@@ -32,7 +30,7 @@ from trashnet.networks import (
     scale_pixels,
     settle_random_weights,
 )
-from trashnet.weights import random_weights_seed, write_random_weights_note
+from trashnet.weights import write_random_weights_note
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGE_SIZE = (64, 64)
@@ -310,58 +308,6 @@ def test_random_weights_have_a_seed_of_their_own(random_weights: Path) -> None:
     second = build_backbone("MobileNetV2", IMAGE_SIZE, random_weights).get_weights()
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "MobileNetV2.weights.h5"
-    other = keras.applications.MobileNet(include_top=False, weights=None)
-    other.save_weights(path)
-    with pytest.raises(PipelineError, match=r"does not hold weights of .*MobileNetV2"):
-        build_backbone("MobileNetV2", IMAGE_SIZE, path)
-
-
-def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "MobileNetV2.weights.h5"
-    path.write_text("<html>not found</html>")
-    with pytest.raises(PipelineError, match="not an HDF5 weights file"):
-        build_backbone("MobileNetV2", IMAGE_SIZE, path)
-
-
-def test_weights_cut_short_are_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "MobileNetV2.weights.h5"
-    write_random_weights_note(path)
-    path.write_bytes(path.read_bytes()[:-100])
-
-    with pytest.raises(PipelineError, match=r"weights\.h5 .*damaged"):
-        build_backbone("MobileNetV2", IMAGE_SIZE, path)
-
-
-def test_weights_whose_root_is_broken_are_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "MobileNetV2.weights.h5"
-    write_random_weights_note(path)
-    broken = bytearray(path.read_bytes())
-    broken[112] ^= 0xFF  # in the header of the root group, which h5py answers by a KeyError
-    path.write_bytes(broken)
-
-    with pytest.raises(PipelineError, match=r"weights\.h5 .*damaged"):
-        random_weights_seed(path)
-
-
-def test_weights_whose_groups_are_broken_are_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "MobileNetV2.weights.h5"
-    keras.applications.MobileNetV2(include_top=False, weights=None).save_weights(path)
-    fault = RuntimeError("Unable to synchronously get group info (wrong B-tree signature)")
-    monkeypatch.setattr(keras.Model, "load_weights", Mock(side_effect=fault))
-
-    with pytest.raises(PipelineError, match=r"does not hold weights .*wrong B-tree signature"):
-        build_backbone("MobileNetV2", IMAGE_SIZE, path)
-
-
-def test_missing_weights_say_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"V2\.weights\.h5 is missing; run `dvc repro`"):
-        random_weights_seed(tmp_path / "MobileNetV2.weights.h5")
 
 
 def gradients(tail: keras.Model, activations: tf.Tensor) -> list[np.ndarray]:
