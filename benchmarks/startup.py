@@ -76,8 +76,10 @@ def where_time_goes(run: Run, import_seconds: "pd.Series[float]") -> pd.DataFram
     sums = by_stage.sum()
     table = pd.DataFrame({"runs": by_stage.size()})
     table["seconds"] = sums["seconds"]
-    table["start-up"] = table["runs"] * import_seconds.loc[table.index]
-    own = (table["seconds"] - table["start-up"]).clip(lower=0)
+    imports = table["runs"] * import_seconds.loc[table.index]
+    # Measured by itself, an import may take longer than within a light stage.
+    table["start-up"] = imports.clip(upper=table["seconds"])
+    own = table["seconds"] - table["start-up"]
     in_kernel = sums["kernel_seconds"] / (sums["user_seconds"] + sums["kernel_seconds"])
     table["arithmetic"] = own * (1 - in_kernel)
     table["kernel"] = own * in_kernel
