@@ -59,7 +59,8 @@ def twins_of_training(splits: pd.DataFrame) -> set[str]:
     `split` drops the other photo, so that these test photos are fair; they are
     named because others' figures include them with their twins in training.
     """
-    dropped = set(splits.loc[splits["split"] == "dropped", "group"])
+    twins = splits["reason"].str.startswith("Near-duplicate")  # not those that no list names
+    dropped = set(splits.loc[twins, "group"])
     return set(splits.loc[(splits["split"] == "test") & splits["group"].isin(dropped), "path"])
 
 

@@ -56,12 +56,13 @@ def test_other_programs_note_nothing(tmp_path: Path) -> None:
     assert not run_with_hook(tmp_path, "elsewhere/split.py").exists()
 
 
-def test_parts_of_a_run_add_up_to_its_seconds() -> None:
+@pytest.mark.parametrize("import_seconds", [5.0, 25.0])
+def test_parts_of_a_run_add_up_to_its_seconds(import_seconds: float) -> None:
     stages = pd.DataFrame(
         [["train", 20.0, 30.0, 2.0, 0, 0], ["train", 10.0, 12.0, 2.0, 0, 0]], columns=COLUMNS
     )
 
-    table = where_time_goes(Run(stages, 40.0, 50.0), pd.Series({"train": 5.0}))
+    table = where_time_goes(Run(stages, 40.0, 50.0), pd.Series({"train": import_seconds}))
 
     parts = table.loc["in all", ["start-up", "arithmetic", "kernel", "DVC"]]
     assert parts.sum() == pytest.approx(40)
@@ -113,13 +114,15 @@ def test_a_tenth_of_the_planted_hashes_has_a_near_duplicate() -> None:
 def test_test_photos_with_a_dropped_twin_are_found() -> None:
     splits = pd.DataFrame(
         [
-            ["paper/1.jpg", "paper/1.jpg", "test"],
-            ["paper/2.jpg", "paper/1.jpg", "dropped"],
-            ["paper/3.jpg", "paper/3.jpg", "test"],
-            ["paper/4.jpg", "paper/4.jpg", "val"],
-            ["paper/5.jpg", "paper/4.jpg", "dropped"],
+            ["paper/1.jpg", "paper/1.jpg", "test", ""],
+            ["paper/2.jpg", "paper/1.jpg", "dropped", "Near-duplicate of paper/1.jpg in test."],
+            ["paper/3.jpg", "paper/3.jpg", "test", ""],
+            ["paper/4.jpg", "paper/4.jpg", "val", ""],
+            ["paper/5.jpg", "paper/4.jpg", "dropped", "Near-duplicate of paper/4.jpg in val."],
+            ["paper/6.jpg", "paper/6.jpg", "test", ""],
+            ["paper/7.jpg", "paper/6.jpg", "dropped", "In none of the three lists."],
         ],
-        columns=["path", "group", "split"],
+        columns=["path", "group", "split", "reason"],
     )
 
     assert twins_of_training(splits) == {"paper/1.jpg"}
