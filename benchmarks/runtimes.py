@@ -78,7 +78,8 @@ def draw_photos(folder: Path, count: int) -> list[Path]:
 
 def compare(name: str, photos: list[Path], image_size: tuple[int, int], rounds: int) -> None:
     """Time the runtimes that can run a network, and print a line."""
-    pixels = next(runs_of_images(photos, image_size))
+    views = draw_views(image_size)
+    pixels = next(runs_of_images(photos, views))
     backbone = build_random_backbone(name, image_size)
     settle_random_weights(name, backbone, pixels)
     model = with_pooled_output(cut_network(name, backbone, TRAINABLE_LAYERS))
@@ -101,7 +102,7 @@ def compare(name: str, photos: list[Path], image_size: tuple[int, int], rounds: 
     for _ in range(rounds):
         for runtime, run in runtimes.items():
             started = time.perf_counter()
-            for images in runs_of_images(photos, image_size):
+            for images in runs_of_images(photos, views):
                 run(images)
             shortest[runtime] = min(shortest[runtime], time.perf_counter() - started)
     speeds = {runtime: len(photos) * (1 + VIEWS) / seconds for runtime, seconds in shortest.items()}
@@ -118,11 +119,15 @@ def compare(name: str, photos: list[Path], image_size: tuple[int, int], rounds: 
     )
 
 
-def runs_of_images(photos: list[Path], image_size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Yield what one run takes: decoded photos, and views as if read from a file."""
+def draw_views(image_size: tuple[int, int]) -> np.ndarray:
+    """Draw the views of one run's photos: uint8, shape (views, height, width, 3)."""
     random = np.random.default_rng(0)
-    views = random.integers(0, 256, (PHOTOS_A_RUN * VIEWS, *image_size, 3), np.uint8)
-    for plain in load_batches(photos, image_size, PHOTOS_A_RUN):
+    return random.integers(0, 256, (PHOTOS_A_RUN * VIEWS, *image_size, 3), np.uint8)
+
+
+def runs_of_images(photos: list[Path], views: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield what one run takes: decoded photos, and views as if read from a file."""
+    for plain in load_batches(photos, views.shape[1:3], PHOTOS_A_RUN):
         yield np.concatenate([plain, views[: len(plain) * VIEWS]])
 
 
