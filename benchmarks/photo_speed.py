@@ -189,7 +189,7 @@ def write_shard(folder: Path, settings: tuple[Augment, list[int]], shard: Shard)
 
 def in_processes(write: Callable[[Shard], None], shards: list[Shard]) -> None:
     """Make the shards as the stage does."""
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         list(pool.map(write, shards))
 
 
