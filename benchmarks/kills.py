@@ -33,7 +33,7 @@ def main() -> int:
     options = parse()
     moments = np.random.default_rng(options.seed)
     killed: Counter[str] = Counter()
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.NamedTemporaryFile("w") as output:
         while killed.total() < options.kills:
             spared = [stage for stage, times in killed.items() if times == KILLS_A_STAGE]
             stage = run_and_kill(moments.exponential(MEAN_WAIT_SECONDS), spared, output)
@@ -111,8 +111,8 @@ def wait_for_a_stage(
 
 def stages_begun(output: IO[str]) -> list[str]:
     """Return the stages that DVC said it runs, in order."""
-    output.seek(0)
-    return re.findall(r"Running stage '([^']+)'", output.read())
+    # By its name: to read by the file that DVC was given would move where DVC writes next.
+    return re.findall(r"Running stage '([^']+)'", Path(output.name).read_text())
 
 
 def outputs(clone: Path) -> dict[str, str]:
