@@ -123,14 +123,14 @@ def measure(stage: str, model: str, repository: Path) -> tuple[float, float, flo
     )
     peak = 0
     while process.poll() is None:
-        peak = max(peak, sum(map(allocated_kilobytes, family(process.pid))))
+        peak = max(peak, sum(map(allocated_bytes, family(process.pid))))
         time.sleep(POLL_SECONDS)
     if process.returncode != 0:
         sys.exit(f"{stage} failed in {repository}.")
     seconds = time.perf_counter() - began
     processor_seconds = processor_seconds_of_children() - began_processor
     on_disk = bytes_in(repository) - before
-    return seconds, processor_seconds, peak / 1000, on_disk / 1e6
+    return seconds, processor_seconds, peak / 1e6, on_disk / 1e6
 
 
 def bytes_in(folder: Path) -> int:
@@ -144,10 +144,10 @@ def family(process: int) -> list[int]:
     return [process, *(int(child) for each in lists for child in read_or_nothing(each).split())]
 
 
-def allocated_kilobytes(process: int) -> int:
+def allocated_bytes(process: int) -> int:
     """Return the anonymous memory of a process."""
     lines = read_or_nothing(Path(f"/proc/{process}/status")).splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
 def read_or_nothing(path: Path) -> str:
