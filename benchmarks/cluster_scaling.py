@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks import run_benchmark
 from stages.features import read_photos_and_views, run_on_shard, with_pooled_output
 from trashnet.dataset import IMAGES, read_manifest
+from trashnet.errors import PipelineError
 from trashnet.networks import build_backbone, cut_network, pack_network, unpack_network
 from trashnet.params import load_params
 from trashnet.views import AUGMENTED, list_shards
@@ -109,6 +110,8 @@ def measure(model: str) -> Measured:
     start = time.perf_counter() - began
 
     shards = list_shards(AUGMENTED)[:-1][:SHARDS]  # the last one is smaller
+    if not shards:
+        raise PipelineError("This needs a full shard, so more than 64 photos; run it on more.")
     sha256 = read_manifest().set_index("path")["sha256"]
     seconds = []
     for shard in shards:
