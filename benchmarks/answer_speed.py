@@ -4,11 +4,12 @@ Run from the repository's root, with nothing else to do:
 
     python -m benchmarks.answer_speed MobileNet MobileNetV2
 
-The app and the command line run the model in Keras, `evaluate` by LiteRT. Each
-line gives the seconds from the loaded model to its first answer, the
-milliseconds of a photo that comes alone, and the photos a second of batches as
-large as those of `evaluate`, both of the fastest of a few rounds. Weights are
-random, since they take as long as others.
+The app runs the model in Keras, and so does the command line for a few photos;
+for many of them, and in `evaluate`, it runs by LiteRT (on a GPU by tf.function,
+whatever the line is called). Each line gives the seconds from the loaded model to
+its first answer, the milliseconds of a photo that comes alone, and the photos a
+second of batches as large as those of `evaluate`, both of the fastest of a few
+rounds. Weights are random, since they take as long as others.
 """
 
 import argparse

@@ -11,8 +11,9 @@ backbone: operations and bytes of one photo through trunk and frozen tail, at th
 size of TrashNet, and the trunk's share of the operations; what a view's features
 take on disk; photos a second of both parts as `features` runs them; and which
 share of the machine's arithmetic and bandwidth that is. The bytes are those of
-every layer's input, output and weights, each once: caches keep part of that
-traffic from the memory, so the share may pass 1.
+every layer's input, output and weights, each once, but for batch norm and
+activation functions, which are folded into the convolution before them: caches
+keep part of that traffic from the memory, so the share may pass 1.
 """
 
 import argparse

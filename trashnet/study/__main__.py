@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="for all runs; may be given more than once",
     )
     parser.add_argument(
-        "--name", help="of the folder below reports/ (default: the parameters varied)"
+        "--name", help="of the folder below reports/ (default: study- and the parameters varied)"
     )
     parser.add_argument(
         "--ray",
