@@ -135,3 +135,20 @@ def test_where_all_layers_learn_all_batch_norms_do(tmp_path: Path) -> None:
     layers = cut.tail.get_layer("MobileNetV3Small").layers
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert all(norm.trainable for norm in norms)
+
+
+def test_one_without_a_scale_stays_frozen_beside_one_that_learns() -> None:
+    """The Inceptions have such batch norms, which cannot undo what other moments change."""
+    random = np.random.default_rng(0)
+    activations = random.normal(3, 2, (12, 8, 8, 4)).astype(np.float32)
+    frozen = keras.layers.BatchNormalization(scale=False, trainable=False)
+    learned = keras.layers.BatchNormalization(trainable=False)
+    tail = keras.Sequential(
+        [keras.Input((8, 8, 4)), keras.layers.Conv2D(4, 1), frozen, keras.layers.ReLU(), learned]
+    )
+    before = np.asarray(tail(activations, training=False))
+
+    let_batch_norm_learn(tail, activations)
+
+    np.testing.assert_allclose(tail(activations, training=False), before, atol=1e-5)
+    assert (frozen.trainable, learned.trainable) == (False, True)

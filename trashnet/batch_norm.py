@@ -15,6 +15,8 @@ def let_batch_norm_learn(tail: keras.Model, activations: np.ndarray) -> None:
     moments that the weights were not made for: those of other photos, or, where
     weights were published with batch norm folded into the kernels, a mean of 0
     and a variance of 1, which destroys such a network with the first batch.
+    Batch norms without a scale or an offset, as the Inceptions have them, cannot
+    undo the change and stay frozen.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ def let_batch_norm_learn(tail: keras.Model, activations: np.ndarray) -> None:
     learning = False
     for layer in _layers(tail):
         learning = learning or bool(layer.trainable_weights)
-        if learning and isinstance(layer, keras.layers.BatchNormalization):
+        if learning and _can_undo(layer):
             layer.trainable = True
 
 
@@ -50,8 +52,13 @@ class _MeasuringBatchNorm(keras.layers.BatchNormalization):
 
 
 def _copy_to_measure(layer: keras.Layer) -> keras.Layer:
-    measures = isinstance(layer, keras.layers.BatchNormalization)
-    return (_MeasuringBatchNorm if measures else type(layer)).from_config(layer.get_config())
+    kind = _MeasuringBatchNorm if _can_undo(layer) else type(layer)
+    return kind.from_config(layer.get_config())
+
+
+def _can_undo(layer: keras.Layer) -> bool:
+    """Say whether a layer is a batch norm that can make up for other moments."""
+    return isinstance(layer, keras.layers.BatchNormalization) and layer.scale and layer.center
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:
