@@ -1,4 +1,4 @@
-"""Weights that a backbone cannot use are refused in a sentence that names their file."""
+"""Weights and photos that a backbone cannot use are refused in a sentence that names them."""
 
 from pathlib import Path
 from unittest.mock import Mock
@@ -63,3 +63,11 @@ def test_weights_whose_groups_are_broken_are_refused_by_name(
 def test_missing_weights_say_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"V2\.weights\.h5 is missing; run `dvc repro`"):
         random_weights_seed(tmp_path / "MobileNetV2.weights.h5")
+
+
+def test_photos_too_small_for_a_backbone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "MobileNetV2.weights.h5"
+    write_random_weights_note(path)
+
+    with pytest.raises(PipelineError, match="MobileNetV2 takes no photos of 16 x 20 pixels"):
+        build_backbone("MobileNetV2", (16, 20), path)

@@ -65,13 +65,20 @@ def build_backbone(name: str, image_size: Sequence[int], weights: Path) -> keras
     Raises
     ------
     PipelineError
-        If the file does not fit the backbone.
+        If the backbone takes no photos of that size, or the file does not fit it.
     """
     seed = random_weights_seed(weights)
     if seed is not None:
         keras.utils.set_random_seed(seed)
     architecture = getattr(keras.applications, name)
-    backbone = architecture(include_top=False, weights=None, input_shape=(*image_size, 3))
+    try:
+        backbone = architecture(include_top=False, weights=None, input_shape=(*image_size, 3))
+    except ValueError as error:
+        raise PipelineError(
+            f"keras.applications.{name} takes no photos of {image_size[0]} x {image_size[1]} "
+            f"pixels ({' '.join(str(error).split()).rstrip('.')}); set datasets.<name>.image_size "
+            f"to more, or take {name} out of models."
+        ) from None
     if seed is None:
         try:
             backbone.load_weights(weights)
