@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -136,17 +137,22 @@ def inspect_file(path: str, source: Path | BytesIO) -> dict[str, Any]:
 def correct_labels(manifest: pd.DataFrame, corrections: Path, parameter: str) -> None:
     """Set the labels that a CSV with the columns file and class gives, or leave its files out."""
     try:
-        table = pd.read_csv(
-            corrections,
-            usecols=["file", "class"],
-            dtype="str",
-            keep_default_na=False,
-            encoding="utf-8-sig",  # as spreadsheets write it
-        ).apply(lambda names: names.str.normalize("NFC"))
-    except (OSError, ValueError) as error:  # pandas's own errors are ValueErrors
+        with warnings.catch_warnings():
+            # It says that a row has more fields than the header, of which pandas keeps the first.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                corrections,
+                index_col=False,
+                dtype="str",
+                keep_default_na=False,
+                encoding="utf-8-sig",  # as spreadsheets write it
+            )
+        table = table[["file", "class"]].apply(lambda names: names.str.normalize("NFC"))
+    except (OSError, ValueError, KeyError, pd.errors.ParserWarning) as error:
         raise PipelineError(
             f"{corrections} could not be read as a CSV with the columns file and class "
-            f"({error}); mend it (`git add` it for experiments that run in a copy), or point "
+            f"({' '.join(str(error).split())}); mend it (names with commas stand in quotes; "
+            "`git add` it for experiments that run in a copy), or point "
             f"{parameter} at another file or at null."
         ) from None
     check_corrections(table, manifest, corrections)

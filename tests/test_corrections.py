@@ -100,6 +100,13 @@ def test_classes_that_are_numbers_can_be_corrected(put_file: PutFile, tmp_path: 
     assert manifest()["label"].tolist() == ["1", "2", "2"]
 
 
+def test_class_with_a_comma_stands_in_quotes(correct: Correct, put_file: PutFile) -> None:
+    put_file("paper, brown/1.jpg", jpeg(9))
+    correct('file,class\nglass/2.jpg,"paper, brown"\n')
+
+    assert manifest().loc["glass/2.jpg", "label"] == "paper, brown"
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -109,6 +116,8 @@ def test_classes_that_are_numbers_can_be_corrected(put_file: PutFile, tmp_path: 
         ("file,class\nglass/1.jpg,paper\nglass/1.jpg,glass\n", "names glass/1.jpg twice"),
         ("path,label\nglass/1.jpg,paper\n", "datasets.mine.corrections"),
         ("", "datasets.mine.corrections"),
+        ("file,class\nglass/2.jpg,paper, brown\n", "names with commas stand in quotes"),
+        ("file,class,note\nglass/2.jpg,paper, brown,a note\n", "names with commas stand in quotes"),
     ],
 )
 def test_wrong_correction_stops_the_stage(table: str, message: str, correct: Correct) -> None:
