@@ -121,8 +121,28 @@ def test_photos_without_class_folders_are_refused(tmp_path: Path) -> None:
         class_files(root, "gs://bucket/set")
 
 
+def test_folders_without_files_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{name}/1.jpg": b"one" for name in ["glass", "paper"]}
+    root = laid_out(tmp_path / "it", {**files, "metal/.DS_Store": b"mac", "trash/.keep": b""})
+
+    assert class_folders(root, "it") == [root / "glass", root / "paper"]
+    assert "it has folders without files, which are no classes: metal, trash" in (
+        capsys.readouterr().out
+    )
+
+
+def test_folders_of_the_only_class_with_files_are_not_taken_for_classes(tmp_path: Path) -> None:
+    files = {"glass/brown/1.jpg": b"one", "glass/green/2.jpg": b"two", "paper/.DS_Store": b"mac"}
+    root = laid_out(tmp_path / "it", files)
+
+    with pytest.raises(PipelineError, match="files in only one of the folders glass, paper; fill"):
+        class_files(root, "it")
+
+
 def test_single_class_is_refused(tmp_path: Path) -> None:
-    root = laid_out(tmp_path / "it", {"set/glass/1.jpg": b"one", "set/paper/.keep": b""})
+    root = laid_out(tmp_path / "it", {"set/glass/1.jpg": b"one", "set/.paper/.keep": b""})
 
     with pytest.raises(PipelineError, match="single class folder, set/glass; it needs"):
         class_files(root, "it")

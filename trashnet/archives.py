@@ -19,6 +19,7 @@ from trashnet.dataset import hash_content, is_hidden
 from trashnet.errors import PipelineError
 from trashnet.files import atomic_folder
 from trashnet.progress import progress
+from trashnet.stage import log
 
 MAX_MEMBERS = 1_000_000
 MAX_BYTES = 20_000_000_000
@@ -143,11 +144,20 @@ def class_folders(root: Path, source: str) -> list[Path]:
     """
     level = root
     while True:
-        folders = [path for path in sorted(level.iterdir()) if _is_class_folder(path)]
+        shown = [path for path in sorted(level.iterdir()) if _is_shown_folder(path)]
+        folders = [path for path in shown if any(_visible_files(path))]
+        empty = ", ".join(path.name for path in shown if path not in folders)
+        if empty and folders:
+            log(f"{source} has folders without files, which are no classes: {empty}")
         if len(folders) > 1:
             return folders
         if not folders:
             break
+        if empty:
+            raise PipelineError(
+                f"{source} has files in only one of the folders {folders[0].name}, {empty}; fill "
+                "the others, or remove them if they are no classes."
+            )
         level = folders[0]
     if level == root:
         raise PipelineError(
@@ -179,8 +189,12 @@ def content_sha256(files: Mapping[str, Path]) -> str:
     return hash_content(hashes)
 
 
+def _is_shown_folder(path: Path) -> bool:
+    return path.is_dir() and not is_hidden(path.name)
+
+
 def _is_class_folder(path: Path) -> bool:
-    return path.is_dir() and not is_hidden(path.name) and any(_visible_files(path))
+    return _is_shown_folder(path) and any(_visible_files(path))
 
 
 def _holds_folders(folder: Path) -> bool:
