@@ -24,10 +24,11 @@ check_machine() {
 
 # Print the newest Python that the pinned packages are made for, or the one that TRASHNET_PYTHON names.
 find_python() {
-    local candidate PATH=:$PATH: without_venv=
+    local candidate PATH=:$PATH: without_venv= candidates=(python3.13 python3.12 python3.11 python3)
+    if [[ -n ${TRASHNET_PYTHON:-} ]]; then candidates=("$TRASHNET_PYTHON"); fi
     # What is about to be replaced cannot make its successor.
     PATH=${PATH//":$PWD/.venv/bin:"/:}
-    for candidate in ${TRASHNET_PYTHON:-python3.13 python3.12 python3.11 python3}; do
+    for candidate in "${candidates[@]}"; do
         # Found is not enough: version managers put commands on the path that only complain.
         "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || continue
         if "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
@@ -76,7 +77,10 @@ install() {
 prepare_environment() {
     check_machine
     {
-        if command -v flock >/dev/null && ! flock --nonblock 9; then
+        local status=0
+        # Without flock, or on a file system that has no such locks, nobody waits.
+        flock --nonblock 9 2>/dev/null || status=$?
+        if [[ $status == 1 ]]; then
             say "waiting for another run, test or study here to finish installing."
             flock 9
         fi

@@ -210,6 +210,26 @@ def test_a_python_that_is_named_is_taken(clone: Clone) -> None:
     assert "making .venv" in clone.run(TRASHNET_PYTHON="mine").stdout
 
 
+def test_a_python_that_is_named_may_stand_in_a_folder_with_spaces(clone: Clone) -> None:
+    (clone.path / "my python").mkdir()
+    clone.put_on_path("my python/python3", STAND_IN)
+
+    done = clone.run(TRASHNET_PYTHON=str(clone.path / "my python/python3"))
+
+    assert done.returncode == 0
+    assert (clone.folder / ".venv/bin/python").exists()
+
+
+def test_a_file_system_without_locks_keeps_nobody_waiting(clone: Clone) -> None:
+    clone.put_on_path("flock", "#!/bin/sh\necho 'flock: 9: Bad file descriptor' >&2\nexit 65\n")
+
+    done = clone.run()
+
+    assert "waiting" not in done.stdout
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
 def test_scripts_can_be_started_by_a_link(clone: Clone) -> None:
     (clone.path / "run").symlink_to(clone.folder / "run")
 
