@@ -1,10 +1,12 @@
 """Studies: the grid that a command line means, and the names of its runs."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hypothesis import given
 from hypothesis import strategies as st
 from params_work import write_params
@@ -167,6 +169,18 @@ def test_a_dataset_whose_name_is_a_number_is_refused_in_a_sentence(tmp_path: Pat
     assert hash_workspace(tmp_path)
     with pytest.raises(PipelineError, match=r"datasets\.2024 should be a valid string"):
         check_values(runs, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["2024a", "a+b", "my photos", "ünrat", "-mine"])
+def test_keys_that_dvc_cannot_set_are_refused_before_any_run(name: str, tmp_path: Path) -> None:
+    write_params({}, tmp_path)
+    params = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("  trashnet:", f'  "{name}":'))
+
+    with pytest.raises(HydraException):
+        OverridesParser.create().parse_override(f"datasets.{name}.license=CC0")
+    with pytest.raises(PipelineError, match=f"DVC cannot set .*{re.escape(name)}' should be"):
+        make_grid([f"datasets.{name}.license=CC0"], [], tmp_path)
 
 
 def test_names_can_be_git_references(repository: Path) -> None:

@@ -88,12 +88,11 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
     for key in [*values, *constants]:
         if key.startswith("+") and key in constants:
             _check_new_key(params, key)
-            continue
-        current = look_up(params, key)
-        if isinstance(current, dict):
+        elif isinstance(current := look_up(params, key), dict):
             raise PipelineError(
                 f"{key} is a section of {PARAMS_FILE}; name one of {_keys(current)}."
             )
+        _check_key(key)
     for key in STAGES_OF:
         given_lists = [*values.get(key, []), constants.get(key, [])]
         if not all(isinstance(value, list) for value in given_lists):
@@ -118,6 +117,16 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
             )
         )
     return runs
+
+
+def _check_key(key: str) -> None:
+    """Refuse what Hydra's grammar, by which DVC reads ``-S``, takes for no key."""
+    for name in key.lstrip("+").split("."):
+        if not re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII):
+            raise PipelineError(
+                f"DVC cannot set {key}: {name!r} should be of Latin letters, digits, - and _ and "
+                f"begin with a letter; rename it in {PARAMS_FILE}, or change the value there."
+            )
 
 
 def _check_new_key(params: dict[str, Any], key: str) -> None:
