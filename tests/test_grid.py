@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hypothesis import given
 from hypothesis import strategies as st
 from params_work import write_params
@@ -177,9 +176,7 @@ def test_keys_that_dvc_cannot_set_are_refused_before_any_run(name: str, tmp_path
     params = (tmp_path / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(params.replace("  trashnet:", f'  "{name}":'))
 
-    with pytest.raises(HydraException):
-        OverridesParser.create().parse_override(f"datasets.{name}.license=CC0")
-    with pytest.raises(PipelineError, match=f"DVC cannot set .*{re.escape(name)}' should be"):
+    with pytest.raises(PipelineError, match=f"DVC cannot set .*{re.escape(name)}.license: names"):
         make_grid([f"datasets.{name}.license=CC0"], [], tmp_path)
 
 

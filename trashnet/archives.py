@@ -107,7 +107,8 @@ def class_files(root: Path, source: str) -> dict[str, Path]:
     ------
     PipelineError
         If there are no class folders, or fewer than two, or folders of splits
-        instead, or two names that look alike.
+        instead, or others without files beside the only one, or two names that
+        look alike.
     """
     folders = class_folders(root, source)
     splits = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
@@ -147,9 +148,9 @@ def class_folders(root: Path, source: str) -> list[Path]:
         shown = [path for path in sorted(level.iterdir()) if _is_shown_folder(path)]
         folders = [path for path in shown if any(_visible_files(path))]
         empty = ", ".join(path.name for path in shown if path not in folders)
-        if empty and folders:
-            log(f"{source} has folders without files, which are no classes: {empty}")
         if len(folders) > 1:
+            if empty:
+                log(f"{source} has folders without files, which are no classes: {empty}")
             return folders
         if not folders:
             break
@@ -193,12 +194,8 @@ def _is_shown_folder(path: Path) -> bool:
     return path.is_dir() and not is_hidden(path.name)
 
 
-def _is_class_folder(path: Path) -> bool:
-    return _is_shown_folder(path) and any(_visible_files(path))
-
-
 def _holds_folders(folder: Path) -> bool:
-    return any(map(_is_class_folder, folder.iterdir()))
+    return any(_is_shown_folder(path) and any(_visible_files(path)) for path in folder.iterdir())
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dvc.utils.hydra import to_hydra_overrides
+from hydra.errors import OverrideParseException
 from ruamel.yaml import YAML
 
 from trashnet.errors import PipelineError
@@ -120,13 +122,14 @@ def make_grid(arguments: Sequence[str], fixed: Sequence[str], folder: Path = Pat
 
 
 def _check_key(key: str) -> None:
-    """Refuse what Hydra's grammar, by which DVC reads ``-S``, takes for no key."""
-    for name in key.lstrip("+").split("."):
-        if not re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII):
-            raise PipelineError(
-                f"DVC cannot set {key}: {name!r} should be of Latin letters, digits, - and _ and "
-                f"begin with a letter; rename it in {PARAMS_FILE}, or change the value there."
-            )
+    """Refuse a key that DVC does not read in ``-S``, of which every run would fail by itself."""
+    try:
+        to_hydra_overrides([f"{key}=0"])
+    except OverrideParseException:
+        raise PipelineError(
+            f"DVC cannot set {key}: names in it should be of Latin letters, digits, - and _ and "
+            f"begin with a letter; rename them in {PARAMS_FILE}, or change the value there."
+        ) from None
 
 
 def _check_new_key(params: dict[str, Any], key: str) -> None:
