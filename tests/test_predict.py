@@ -10,48 +10,26 @@ from io import StringIO
 from pathlib import Path
 from unittest.mock import Mock
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from predict_work import CLASSES, IMAGE_SIZE, color_classifier, write_model_and_photos
 
 from trashnet.__main__ import main, make_predictor
-from trashnet.classifier import Classifier, save_classifier
-from trashnet.exported import ExportedClassifier, save_exported
+from trashnet.classifier import Classifier
 from trashnet.images import load_batches, load_pixels
-from trashnet.litert import convert
 from trashnet.metrics import predictions_table, read_predictions, write_predictions
 from trashnet.networks import compile_inference
 from trashnet.prediction import BATCH_SIZE, answer, find_photos
 
 REPOSITORY = Path(__file__).parents[1]
-IMAGE_SIZE = (12, 16)
-CLASSES = ["blue, or cyan", "green", "red"]
-
-
-def color_classifier() -> Classifier:
-    """Return a model that says which colour a photo mostly has."""
-    pixels = keras.Input((*IMAGE_SIZE, 3))
-    means = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 50)(pixels))
-    logits = keras.layers.Dense(3, use_bias=False)(means)
-    model = keras.Model(pixels, keras.layers.Softmax()(logits))
-    model.layers[-2].set_weights([np.eye(3)[::-1]])
-    return Classifier(model, CLASSES)
 
 
 @pytest.fixture(autouse=True)
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run in a folder with a comparison of two models and photos of three colours."""
     monkeypatch.chdir(tmp_path)
-    save_classifier(color_classifier(), Path("models/MobileNetV2.keras"))
-    Path("reports").mkdir()
-    comparison = '{"models": {"MobileNetV2": {}, "MobileNet": {}}}'
-    Path("reports/comparison.json").write_text(comparison)
-    Path("photos/more").mkdir(parents=True)
-    for name, color in {"b.jpg": "red", "a.PNG": "blue", "more/c.jpeg": "lime"}.items():
-        image = Image.new("RGB", (40, 30), color)
-        image.save(Path("photos", name), "PNG" if name.endswith("PNG") else "JPEG")
+    write_model_and_photos()
     return tmp_path
 
 
@@ -244,79 +222,6 @@ def test_few_photos_are_shown_to_keras_one_at_a_time(monkeypatch: pytest.MonkeyP
     assert [len(call.args[0]) for call in predict.call_args_list] == [1, 1]
 
 
-def test_best_is_the_first_of_the_comparison(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["predict", "photos/b.jpg", "--csv"])
-    best = capsys.readouterr().out
-    main(["predict", "photos/b.jpg", "--csv", "--model", "MobileNetV2"])
-    assert capsys.readouterr().out == best
-
-
-def test_a_model_can_be_a_path(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    Path("reports/comparison.json").unlink()
-    Path("models/MobileNetV2.keras").rename(tmp_path / "mine.keras")
-
-    assert main(["predict", "photos/b.jpg", "--model", str(tmp_path / "mine.keras")]) == 0
-
-
-def test_an_exported_model_gives_the_same_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    buffer = convert(color_classifier().model)
-    save_exported(ExportedClassifier(buffer, "MobileNetV2", CLASSES, IMAGE_SIZE), Path("m.tflite"))
-
-    main(["predict", "photos", "--csv"])
-    in_keras = pd.read_csv(StringIO(capsys.readouterr().out))
-    main(["predict", "photos", "--csv", "--model", "m.tflite"])
-    exported = pd.read_csv(StringIO(capsys.readouterr().out))
-
-    pd.testing.assert_frame_equal(exported, in_keras, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("model", "sentence"),
-    [
-        ("photos/b.tflite", "There is no model at photos/b.tflite"),
-        ("AlexNet", "has no model AlexNet; take best, MobileNetV2, MobileNet,"),
-        ("MobileNet", "no model at models/MobileNet.keras"),
-        ("photos/b.jpg", "is not a model that this pipeline saved"),
-        ("code.keras", "is not a model that this pipeline saved"),
-        ("a" * 300 + ".keras", "File name too long"),
-    ],
-)
-def test_a_model_that_cannot_be_used_is_a_sentence(
-    model: str, sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = keras.Input((*IMAGE_SIZE, 3))
-    with_code = keras.Model(source, keras.layers.Lambda(lambda pixels: pixels * 2)(source))
-    save_classifier(Classifier(with_code, CLASSES), Path("code.keras"))
-
-    assert main(["predict", "photos/b.jpg", "--model", model]) == 1
-
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert sentence in captured.err
-    assert captured.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (None, "no model was trained here yet; run `dvc repro`"),
-        ("{}", "names no model"),
-        ('{"models": {}}', "names no model"),
-    ],
-)
-def test_without_a_comparison_best_says_what_to_do(
-    content: str | None, sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if content is None:
-        Path("reports/comparison.json").unlink()
-    else:
-        Path("reports/comparison.json").write_text(content)
-
-    assert main(["predict", "photos/b.jpg"]) == 1
-
-    assert sentence in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("top", ["0", "-1", "many"])
 def test_top_must_be_a_number_from_one(top: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -350,19 +255,6 @@ def test_name_with_line_breaks_and_commands_is_one_harmless_line(
     assert line.startswith("photos/more/c??[31m.jpeg")
 
 
-def test_missing_model_is_told_without_loading_tensorflow() -> None:
-    program = (
-        "import sys; from trashnet.__main__ import main; "
-        "main(['predict', 'photo.jpg', '--model', 'nowhere.keras']); "
-        "print('tensorflow' in sys.modules)"
-    )
-    told = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, check=False, capture_output=True, text=True
-    )
-    assert "There is no model at nowhere.keras" in told.stderr
-    assert told.stdout == "False\n"
-
-
 def test_wrong_arguments_are_answered_without_loading_tensorflow() -> None:
     program = (
         "import sys, trashnet.__main__; "
@@ -372,15 +264,6 @@ def test_wrong_arguments_are_answered_without_loading_tensorflow() -> None:
         [sys.executable, "-c", program], cwd=REPOSITORY, check=False, capture_output=True, text=True
     )
     assert loaded.stdout == "[]\n", loaded.stderr
-
-
-def test_want_of_memory_is_a_sentence(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keras.models, "load_model", Mock(side_effect=MemoryError))
-
-    assert main(["predict", "photos"]) == 1
-    assert capsys.readouterr().err == "trashnet: memory ran out; free some and retry.\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii"])
