@@ -73,6 +73,11 @@ def test_a_second_run_skips_every_stage(clone: Clone) -> None:
     assert "Data and pipelines are up to date" in clone.dvc("repro")
 
 
+def test_views_and_features_take_their_room_on_the_disk_once(clone: Clone) -> None:
+    files = (clone.folder / "data").rglob("*.npy")
+    assert {file.stat().st_nlink for file in files} == {2}  # the other name is in DVC's cache
+
+
 def test_alpha_reruns_only_training_and_what_follows(clone: Clone) -> None:
     output = clone.experiment("a05", "alpha=0.5")
     assert stages_run(output) == {"train", "evaluate", "compare"}
