@@ -1,5 +1,6 @@
 """The order of the tests, and what several files of them use: photos, features, stores, nodes."""
 
+import fcntl
 import json
 import re
 import socket
@@ -32,8 +33,9 @@ PutObject = Callable[[str, bytes], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slow tests last, so that a plain mistake shows within seconds."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Run files with slow tests last, so that a plain mistake shows within seconds."""
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path in slow_files)
 
 
 @pytest.fixture
@@ -110,9 +112,14 @@ def website(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """Start a Ray cluster of two cores on this machine, one for each file of tests."""
-    with pytest.MonkeyPatch.context() as patch:
+    with (
+        (tmp_path_factory.getbasetemp().parent / "cluster.lock").open("w") as lock,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # Of the processes that pytest-xdist starts one at a time: two clusters are too much.
+        fcntl.flock(lock, fcntl.LOCK_EX)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for cluster_work
         nodes = Nodes(workers=2)
