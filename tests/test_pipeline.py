@@ -4,17 +4,15 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from clone_work import MODELS, SMALL, Clone, outcome, stages_run
+from clone_work import MODELS, Clone, outcome, stages_run
 
 from trashnet.classifier import load_classifier
 from trashnet.images import load_pixels
@@ -279,42 +277,3 @@ def test_a_second_repro_beside_the_first_is_told_so_and_spoils_nothing(clone: Cl
     assert "Traceback" not in second.stderr
     assert first.wait() == 0
     assert outcome(clone.folder) == before
-
-
-def test_a_killed_study_goes_on_and_ends_in_the_same_report(clone: Clone, tmp_path: Path) -> None:
-    """A study of two runs is killed in its second, started again, and held against a whole one."""
-    clone.commit()
-    study = clone.clone_to(tmp_path / "study")
-    study.run(["git", "remote", "remove", "origin"])  # an umlaut, on which DVC fails
-    shutil.copytree(clone.folder / ".dvc/cache", study.folder / ".dvc/cache")
-    command = [sys.executable, "-m", "trashnet.study", "alpha=0,1", "--name", "try"]
-    command += [flag for setting in SMALL for flag in ("-S", setting)]
-    with (tmp_path / "said.txt").open("w") as said:
-        killed = subprocess.Popen(
-            command,
-            cwd=study.folder,
-            env=study.environment,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-    while not (first := study.study_runs()):
-        assert killed.poll() is None, (tmp_path / "said.txt").read_text()
-        time.sleep(0.1)
-    time.sleep(5)  # the second run is at work
-    assert killed.poll() is None
-    assert len(study.study_runs()) == 1
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-
-    study.run(command)
-    resumed = study.study_results()
-    report = (study.folder / "reports/try/report.md").read_text()
-    study.run(command)
-
-    assert (study.folder / "reports/try/report.md").read_text() == report
-    assert first.items() <= study.study_runs().items()  # neither repeated nor lost
-    study.dvc("exp", "remove", *study.study_runs())
-    shutil.rmtree(study.folder / ".dvc/cache/runs")  # else nothing is trained again
-    study.run(command)
-    pd.testing.assert_frame_equal(study.study_results(), resumed)
