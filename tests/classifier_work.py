@@ -1,4 +1,4 @@
-"""A small network for the tests of model files."""
+"""Small networks for the tests of model files."""
 
 from pathlib import Path
 
@@ -15,6 +15,13 @@ CLASSES = ["glass", "paper, and card", "Ünrat"]
 
 def draw_pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (8, *IMAGE_SIZE, 3), np.uint8)
+
+
+def tiny_model() -> keras.Model:
+    """Return a softmax over two classes of the mean colour of 4 x 4 pixels."""
+    source = keras.Input((4, 4, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(source)
+    return keras.Model(source, keras.layers.Softmax()(keras.layers.Dense(2)(pooled)))
 
 
 def build_parts(folder: Path, pixels: np.ndarray) -> tuple[keras.Model, keras.Model, keras.Model]:

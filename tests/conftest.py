@@ -24,6 +24,7 @@ from study_work import make_repository
 
 from trashnet import storage
 from trashnet.dataset import RAW, SPLIT_NAMES
+from trashnet.weights import write_random_weights_note
 
 # An example may take as long as a busy machine makes it.
 settings.register_profile("any machine", deadline=None)
@@ -46,6 +47,21 @@ def separable() -> tuple[np.ndarray, np.ndarray]:
     targets = np.eye(3, dtype=np.float32)[labels]
     noise = random.normal(0, 0.3, (60, 3, 8))
     return (noise + np.pad(targets, ((0, 0), (0, 5)))[:, None]).astype(np.float32), targets
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return weights of a backbone that are a note to draw them."""
+    path = tmp_path_factory.mktemp("weights") / "random.weights.h5"
+    write_random_weights_note(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pixels() -> np.ndarray:
+    """Smooth coloured noise: more like photos than white noise is."""
+    coarse = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3))
+    return np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2).astype(np.uint8)
 
 
 @pytest.fixture

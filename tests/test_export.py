@@ -1,12 +1,10 @@
 """The LiteRT files: they say what Keras says, in plain pixels, with their class names on board."""
 
-import io
 import json
 import shutil
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,16 +20,9 @@ from trashnet.classifier import (
     save_classifier,
 )
 from trashnet.dataset import IMAGES, SPLITS, read_splits
-from trashnet.errors import PipelineError
-from trashnet.exported import (
-    ExportedClassifier,
-    float_file,
-    int8_file,
-    load_exported,
-    save_exported,
-)
+from trashnet.exported import float_file, int8_file, load_exported
 from trashnet.images import load_pixels
-from trashnet.litert import convert, is_integer_only, make_interpreter, quantize
+from trashnet.litert import is_integer_only, make_interpreter
 from trashnet.metrics import predictions_table, write_predictions
 from trashnet.networks import build_backbone, cut_network, settle_random_weights
 from trashnet.weights import write_random_weights_note
@@ -257,64 +248,3 @@ def test_the_stage_calibrates_on_training_photos_alone(
         export.main(MODEL)
 
     np.testing.assert_array_equal(shown[0], pixels[read_splits()["split"] == "train"])
-
-
-def tiny_model() -> keras.Model:
-    source = keras.Input((4, 4, 3))
-    pooled = keras.layers.GlobalAveragePooling2D()(source)
-    return keras.Model(source, keras.layers.Softmax()(keras.layers.Dense(2)(pooled)))
-
-
-def test_grey_photos_leave_the_input_plain_pixels() -> None:
-    photos = np.full((5, 4, 4, 3), 100, np.uint8)
-
-    flat_buffer = quantize(convert(tiny_model()), photos)
-
-    (source,) = make_interpreter(flat_buffer).get_input_details()
-    assert source["quantization"] == (1.0, 0)
-    assert (photos == 100).all()
-
-
-def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"no model at .*dvc repro"):
-        load_exported(tmp_path / "missing.tflite")
-
-
-def zip_of(**members: str) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as file:
-        for name, text in members.items():
-            file.writestr(name.replace("_", "."), text)
-    return content.getvalue()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"not a model",
-        convert(tiny_model()),
-        zip_of(labels_txt="a\nb\n"),
-        zip_of(labels_txt="a\nb\n", model_json="[]"),
-        zip_of(labels_txt="a\nb\n", model_json='{"model": "MobileNet", "image_size": [4, 4]}'),
-    ],
-    ids=["empty", "text", "foreign model", "foreign archive", "list", "no model inside"],
-)
-def test_foreign_files_are_refused(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
-
-    with pytest.raises(PipelineError, match="is not a LiteRT model that this pipeline exported"):
-        load_exported(path)
-
-
-@pytest.mark.parametrize(("classes", "size"), [(["a"], (4, 4)), (["a", "b"], (5, 5))])
-def test_a_file_that_contradicts_itself_is_refused(
-    classes: list[str], size: tuple[int, int], tmp_path: Path
-) -> None:
-    path = tmp_path / "model.tflite"
-    flat_buffer = convert(tiny_model())
-    save_exported(ExportedClassifier(flat_buffer, "MobileNet", classes, size), path)
-
-    with pytest.raises(PipelineError, match="it takes"):
-        load_exported(path)

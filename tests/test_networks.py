@@ -1,9 +1,5 @@
-"""Backbones: the cut, preprocessing, frozen batch norm, random weights, what runs them."""
+"""Backbones: the cut, frozen batch norm, random weights, LiteRT's answers and training copies."""
 
-import importlib
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,29 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from networks_work import IMAGE_SIZE, settled_backbone
 
-from trashnet import networks
-from trashnet.backbones import BACKBONES, Backbone
-from trashnet.classifier import (
-    Classifier,
-    assemble,
-    build_head,
-    load_classifier,
-    save_classifier,
-)
+from trashnet.backbones import BACKBONES
 from trashnet.fast_training import copy_for_training
-from trashnet.litert import convert, make_interpreter, quantize
-from trashnet.networks import (
-    build_backbone,
-    compile_inference,
-    cut_network,
-    scale_pixels,
-    settle_random_weights,
-)
+from trashnet.networks import build_backbone, compile_inference, cut_network, scale_pixels
 from trashnet.weights import write_random_weights_note
 
-REPOSITORY = Path(__file__).parents[1]
-IMAGE_SIZE = (64, 64)
 CUTS_AT_20_LAYERS = {
     "MobileNet": "conv_pw_10_bn",
     "MobileNetV2": "block_14_add",
@@ -43,26 +23,6 @@ CUTS_AT_20_LAYERS = {
     "ResNet152V2": "conv5_block1_out",
     "EfficientNetV2S": "block6m_add",
 }
-ADDED = {
-    "DenseNet121": Backbone(preprocessing="torch"),
-    "ResNet50": Backbone(preprocessing="caffe"),
-}
-"""Entries that somebody might add, of the preprocessings that no present backbone has."""
-ENTRIES = ADDED | BACKBONES
-
-
-@pytest.fixture(scope="module")
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "random.weights.h5"
-    write_random_weights_note(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def pixels() -> np.ndarray:
-    """Smooth coloured noise: more like photos than white noise is."""
-    coarse = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3))
-    return np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2).astype(np.uint8)
 
 
 class Built(NamedTuple):
@@ -74,9 +34,7 @@ class Built(NamedTuple):
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def built(request: pytest.FixtureRequest, random_weights: Path, pixels: np.ndarray) -> Built:
-    backbone = build_backbone(request.param, IMAGE_SIZE, random_weights)
-    settle_random_weights(request.param, backbone, pixels)
-    return Built(request.param, backbone)
+    return Built(request.param, settled_backbone(request.param, random_weights, pixels))
 
 
 @pytest.fixture
@@ -85,22 +43,6 @@ def known(built: Built) -> Built:
     if built.name not in CUTS_AT_20_LAYERS:
         pytest.skip(f"{built.name} is not in CUTS_AT_20_LAYERS")
     return built
-
-
-def preprocess_input(name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what Keras Applications does to pixels in [0, 255], which it may overwrite."""
-    module = importlib.import_module(getattr(keras.applications, name).__module__)
-    function: Callable[[np.ndarray], np.ndarray] = module.preprocess_input
-    return function
-
-
-def trunk_with_pooled_output(random_weights: Path, pixels: np.ndarray) -> keras.Model:
-    """Return MobileNet as `features` runs it."""
-    backbone = build_backbone("MobileNet", IMAGE_SIZE, random_weights)
-    settle_random_weights("MobileNet", backbone, pixels)
-    network = cut_network("MobileNet", backbone, 20)
-    pooled = keras.layers.GlobalAveragePooling2D()(network.tail(network.trunk.output))
-    return keras.Model(network.trunk.input, [network.trunk.output, pooled])
 
 
 def whole(name: str, backbone: keras.Model) -> keras.Model:
@@ -165,75 +107,6 @@ def test_each_backbone_sees_its_input_scaled_once(known: Built) -> None:
     np.testing.assert_allclose(scaled(white).numpy()[inside], 1, atol=0.01)
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-def test_pixels_are_scaled_as_keras_applications_scales_them(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(BACKBONES, name, ENTRIES[name])
-    every_value = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
-    pixels = np.random.default_rng(0).permuted(every_value, axis=1).T.reshape(1, 16, 16, 3)
-
-    scaled = scale_pixels(name, tf.constant(pixels, tf.float32))
-
-    expected = preprocess_input(name)(pixels.astype(np.float32))
-    np.testing.assert_allclose(scaled, expected, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["MobileNet", *ADDED])
-def test_integers_scale_pixels_as_floats_do(
-    name: str, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between mirror images and a convolution: there the range of a flip is measured wrongly."""
-    monkeypatch.setitem(BACKBONES, name, ENTRIES[name])
-    source = keras.Input((*IMAGE_SIZE, 3))
-    both = keras.layers.Concatenate(axis=0)([source, keras.ops.flip(source, axis=2)])
-    model = keras.Model(source, keras.layers.Conv2D(8, 3)(scale_pixels(name, both)))
-
-    interpreter = make_interpreter(quantize(convert(model), pixels))
-
-    interpreter.allocate_tensors()
-    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
-    interpreter.set_tensor(taken["index"], pixels[:1])
-    interpreter.invoke()
-    scale, zero = given["quantization"]
-    outputs = (interpreter.get_tensor(given["index"]).astype(np.float32) - zero) * scale
-    expected = model(pixels[:1].astype(np.float32)).numpy()
-    assert np.abs(outputs - expected).mean() < 0.02 * expected.std()
-
-
-@pytest.mark.parametrize("name", ADDED)
-def test_one_entry_adds_a_backbone(
-    name: str,
-    random_weights: Path,
-    pixels: np.ndarray,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Cut, copied for training, saved and as LiteRT, it says what Keras Applications says."""
-    monkeypatch.setitem(BACKBONES, name, ADDED[name])
-    backbone = build_backbone(name, IMAGE_SIZE, random_weights)
-    settle_random_weights(name, backbone, pixels)
-    photos = pixels[:2].astype(np.float32)
-    scaled = preprocess_input(name)(photos.copy())
-    expected = backbone(scaled, training=False).numpy()
-    assert expected.std() > 0.05  # the comparison compares something
-
-    for layers in (10_000, 20):
-        network = cut_network(name, backbone, layers)
-        fast = copy_for_training(network.tail, "float32")
-        joined = fast(network.trunk(photos, training=False), training=False)
-        np.testing.assert_allclose(joined, expected, rtol=1e-3, atol=1e-3)
-
-    pooled = expected.mean(axis=(1, 2))
-    head = build_head(pooled.mean(axis=0), pooled.var(axis=0), [], 0.0, classes=3)
-    answers = tf.nn.softmax(head(pooled, training=False))
-    file = tmp_path / f"{name}.keras"
-    save_classifier(Classifier(assemble(network, head), ["a", "b", "c"]), file)
-    loaded = load_classifier(file)
-    for run in (loaded.predictor(), lambda pixels: compile_inference(loaded.model)(pixels)[0]):
-        np.testing.assert_allclose(run(pixels[:2]), answers, atol=1e-3)
-
-
 def test_exactly_the_last_layers_learn_but_for_batch_norm(random_weights: Path) -> None:
     backbone = build_backbone("MobileNetV2", IMAGE_SIZE, random_weights)
     cut_network("MobileNetV2", backbone, 20)
@@ -255,50 +128,6 @@ def test_litert_agrees_with_keras(built: Built, pixels: np.ndarray) -> None:
     for photos in (16, 3):
         (outputs,) = run(pixels[:photos])
         assert np.abs(outputs - expected[:photos]).max() < 1e-3 * np.abs(expected).max()
-
-
-def test_a_photos_features_do_not_depend_on_those_that_run_with_it(
-    random_weights: Path, pixels: np.ndarray
-) -> None:
-    run = compile_inference(trunk_with_pooled_output(random_weights, pixels))
-
-    together = run(pixels)
-
-    alone = [run(photo[None]) for photo in pixels]
-    for outputs, of_photos in zip(together, zip(*alone, strict=True), strict=True):
-        np.testing.assert_array_equal(outputs, np.concatenate(of_photos))
-
-
-def test_outputs_keep_their_order_in_litert(random_weights: Path, pixels: np.ndarray) -> None:
-    outputs = compile_inference(trunk_with_pooled_output(random_weights, pixels))(pixels)
-
-    assert [output.ndim for output in outputs] == [4, 2]
-
-
-def test_tensorflow_runs_the_network_where_it_sees_a_gpu(
-    random_weights: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There is none here, so that TensorFlow's way runs on the processor."""
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"/{kind}:0"])
-    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
-    monkeypatch.setattr(networks, "make_runner", lambda _: pytest.fail("LiteRT knows no GPU"))
-    model = trunk_with_pooled_output(random_weights, pixels)
-
-    outputs = compile_inference(model)(pixels)
-
-    for output, expected in zip(outputs, model(pixels.astype("float32")), strict=True):
-        np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_a_gpus_memory_is_taken_as_it_is_needed() -> None:
-    """TensorFlow reads this when it opens the device, whichever part of the project comes first."""
-    program = "import os, trashnet.images; print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])"
-
-    said = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=REPOSITORY
-    ).stdout
-
-    assert said == "true\n"
 
 
 def test_random_weights_have_a_seed_of_their_own(random_weights: Path) -> None:

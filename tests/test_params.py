@@ -1,20 +1,16 @@
-"""params.yaml: the committed file is good, and every fault is named with its key."""
+"""params.yaml: every fault is named with its key, and what may be written is taken."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dvc.utils.hydra import apply_overrides
 from params_work import error_of
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
 
 from trashnet.backbones import BACKBONES, Backbone
-from trashnet.params import Params, load_params, public_address
+from trashnet.params import load_params
 
-REPOSITORY = Path(__file__).parents[1]
-COMMITTED = REPOSITORY / "params.yaml"
+COMMITTED = Path(__file__).parents[1] / "params.yaml"
 
 Changed = Callable[[str, object], Path]
 
@@ -36,13 +32,6 @@ def changed(tmp_path: Path) -> Changed:
         return path
 
     return change
-
-
-def test_committed_params_are_valid() -> None:
-    params = load_params(COMMITTED)
-
-    assert params.dataset == "sample"
-    assert params.data is params.datasets["sample"]
 
 
 @pytest.mark.parametrize(
@@ -236,96 +225,8 @@ def test_one_url_is_a_list_of_one_mirror(changed: Changed) -> None:
     assert params.data.urls == ["photos.zip"]
 
 
-def test_mirrors_keep_their_order() -> None:
-    first, second = load_params(COMMITTED).datasets["trashnet"].urls
-
-    assert first.startswith("gs://")
-    assert second.startswith("https://")
-
-
-def test_mirrors_may_stand_in_brackets_without_quotes(tmp_path: Path) -> None:
-    mirrors = "[gs://bucket/photos.zip, https://example.org/photos.zip]"
-    path = tmp_path / "params.yaml"
-    sample = COMMITTED.read_text().replace("builtin:sample", mirrors)
-    path.write_text(sample.replace("content_sha256: null", f"content_sha256: {'a' * 64}"))
-
-    urls = load_params(path).data.urls
-
-    assert urls == ["gs://bucket/photos.zip", "https://example.org/photos.zip"]
-
-
 def test_params_cannot_be_changed_after_the_check() -> None:
     params = load_params(COMMITTED)
 
     with pytest.raises(ValueError, match="frozen"):
         params.alpha = 3.0
-
-
-@pytest.mark.parametrize(
-    ("text", "public"),
-    [
-        ("https://me:p@ss@host/a%20b.zip?sig=1#2", "https://host/a%20b.zip"),
-        ("http://token@host:8080/x,y.zip?a=1,2", "http://host:8080/x,y.zip"),
-        ("simplecache::https://me:pass@host/x.zip?sig=1", "simplecache::https://host/x.zip"),
-        ("sftp://me:pass@host/x.zip", "sftp://host/x.zip"),
-        ('["https://a/x?sig=1","https://b/y"]', '["https://a/x","https://b/y"]'),
-        ("https://host/x y.zip?sig=1 said 404", "https://host/x y.zip said 404"),
-        ("https://[::1", "https://[::1"),
-        ("gs://bucket/a?b#c.zip", "gs://bucket/a?b#c.zip"),
-        ("abfs://container@account/x", "abfs://container@account/x"),
-        ("/photos/a@b?c", "/photos/a@b?c"),
-    ],
-)
-def test_published_addresses_hold_no_password_and_no_signature(text: str, public: str) -> None:
-    assert public_address(text) == public
-
-
-def unexplained(section: CommentedMap, lines: list[str], prefix: str = "") -> list[str]:
-    """Return the keys without a comment on their own line, nor on that of their section."""
-    keys = []
-    for name, value in section.items():
-        if "  # " in lines[section.lc.key(name)[0]]:
-            continue
-        if isinstance(value, CommentedMap):
-            keys += unexplained(value, lines, f"{prefix}{name}.")
-        else:
-            keys.append(prefix + name)
-    return keys
-
-
-def test_every_knob_is_explained_on_its_line_or_its_sections() -> None:
-    text = COMMITTED.read_text(encoding="utf-8")
-
-    assert unexplained(YAML().load(text), text.splitlines()) == []
-
-
-def test_every_knob_is_in_the_committed_file() -> None:
-    params = YAML(typ="safe").load(COMMITTED)
-
-    assert list(params) == list(Params.model_fields)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("ensembles.Pair", "[MobileNet,MobileNetV2]"), ("fine_tune.layers_for.MobileNetV2", "64")],
-)
-def test_entry_that_an_experiment_added_can_be_taken_away(
-    key: str, value: str, tmp_path: Path
-) -> None:
-    """DVC fails to read what it wrote where a section that it empties has a comment behind it."""
-    file = tmp_path / "params.yaml"
-    shutil.copyfile(COMMITTED, file)
-    before = load_params(file)
-
-    apply_overrides(file, [f"++{key}={value}"])
-    added = load_params(file)
-    apply_overrides(file, [f"~{key}"])
-
-    assert added != before
-    assert load_params(file) == before
-
-
-def test_address_in_capitals_keeps_its_secrets_too() -> None:
-    shown = public_address("HTTPS://token@host/photos.zip?sig=secret could not be fetched")
-
-    assert shown == "HTTPS://host/photos.zip could not be fetched"
