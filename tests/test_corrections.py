@@ -61,6 +61,16 @@ def test_class_may_be_excluded_whole(correct: Correct, put_file: PutFile) -> Non
     assert set(manifest().query("status == 'ok'")["label"]) == {"glass", "paper"}
 
 
+def test_copy_takes_the_place_of_an_excluded_file(correct: Correct, put_file: PutFile) -> None:
+    put_file("glass/copy.jpg", jpeg(0))
+    correct("file,class\nglass/1.jpg,exclude\n")
+
+    assert manifest()["status"].loc[["glass/1.jpg", "glass/copy.jpg"]].tolist() == [
+        "excluded",
+        "ok",
+    ]
+
+
 def test_correction_settles_a_label_conflict(correct: Correct, put_file: PutFile) -> None:
     put_file("paper/copy.jpg", jpeg(0))
     correct("file,class\npaper/copy.jpg,exclude\n")
