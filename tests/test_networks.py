@@ -12,7 +12,6 @@ from networks_work import IMAGE_SIZE, settled_backbone
 from trashnet.backbones import BACKBONES
 from trashnet.fast_training import copy_for_training
 from trashnet.networks import build_backbone, compile_inference, cut_network, scale_pixels
-from trashnet.weights import write_random_weights_note
 
 CUTS_AT_20_LAYERS = {
     "MobileNet": "conv_pw_10_bn",
@@ -188,9 +187,8 @@ def test_copy_learns_the_same_float32_weights(built: Built, layers: int, precisi
         np.testing.assert_array_equal(copied, original)
 
 
-def test_as_many_layers_as_there_are_put_the_cut_at_the_pixels(tmp_path: Path) -> None:
-    write_random_weights_note(tmp_path / "w.h5")
-    backbone = build_backbone("MobileNetV2", (64, 64), tmp_path / "w.h5")
+def test_as_many_layers_as_there_are_put_the_cut_at_the_pixels(random_weights: Path) -> None:
+    backbone = build_backbone("MobileNetV2", IMAGE_SIZE, random_weights)
 
     trunk, _ = cut_network("MobileNetV2", backbone, len(backbone.layers))
 
